@@ -1,0 +1,50 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test lint format type cov schema lock mutation ci clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## Set up the virtual environment
+
+$(VENV)/.installed: requirements-dev.txt pyproject.toml adapter/__init__.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "uvms-adapter needs Python 3.11 or newer; say make PYTHON=python3.12, for example")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## Ring simulated phones: Alertmanager and Grafana bodies in, calls out
+	$(BIN)/uvms-adapter demo
+
+run: install ## Serve routes.yaml with the simulated vendor until stopped
+	$(BIN)/uvms-adapter serve --config routes.yaml --simulate --insecure-no-auth --database sqlite:///uvms-adapter.db
+
+test: install ## Run every test
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: install ## Check style, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(BIN)/python ## Compile the locked requirements from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+clean: ## Remove what the targets above made
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
