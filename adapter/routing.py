@@ -8,7 +8,7 @@ Knows nothing of people, pages and calls.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -54,6 +54,7 @@ class Route(Record):
     mute_time_intervals: tuple[str, ...]
     active_time_intervals: tuple[str, ...]
     routes: tuple[Route, ...]
+    looks_at: tuple[str, ...]  # names of all labels that matchers here and below look at, sorted
 
 
 class _Inherited(Record):
@@ -86,6 +87,11 @@ def _build(
         group_by=parent.group_by if spec.group_by is None else tuple(sorted(spec.group_by)),
         timing=_timing(spec, parent.timing),
     )
+    routes = tuple(
+        _build(child, own, parent_key=f"{key}/", parent_id=f"{id_}/", place=f"/{index}")
+        for index, child in enumerate(spec.routes)
+    )
+    names = {matcher.name for matcher in matchers}.union(*(child.looks_at for child in routes))
     return Route(
         key=key,
         id=id_,
@@ -96,10 +102,8 @@ def _build(
         timing=own.timing,
         mute_time_intervals=spec.mute_time_intervals,
         active_time_intervals=spec.active_time_intervals,
-        routes=tuple(
-            _build(child, own, parent_key=f"{key}/", parent_id=f"{id_}/", place=f"/{index}")
-            for index, child in enumerate(spec.routes)
-        ),
+        routes=routes,
+        looks_at=tuple(sorted(names)),
     )
 
 
@@ -130,6 +134,20 @@ def match(route: Route, labels: Labels) -> tuple[Route, ...]:
             if not child.continue_:
                 break
     return found or (route,)
+
+
+def match_many(route: Route, many: Iterable[Labels]) -> Iterator[tuple[Route, ...]]:
+    """Yield what `match` returns for each of these labels.
+
+    The alerts of a storm differ in labels that hardly any route looks at: the tree is searched
+    once for all that look the same to it.
+    """
+    seen: dict[tuple[str, ...], tuple[Route, ...]] = {}
+    for labels in many:
+        looks = tuple([labels.get(name, "") for name in route.looks_at])
+        if looks not in seen:
+            seen[looks] = match(route, labels)
+        yield seen[looks]
 
 
 def group_labels(route: Route, labels: Labels) -> dict[str, str]:

@@ -19,6 +19,7 @@ from adapter.routing import (
     group_key,
     group_labels,
     match,
+    match_many,
     muted_by,
 )
 from adapter.time_intervals import TimeInterval, parse_spec
@@ -391,3 +392,23 @@ def test_every_alert_finds_a_route_and_only_those_on_its_way(specs, labels):
         id(route) for _, route in search_from_below(root, labels)
     ]
     assert len({route.id for route in found}) == len(found)
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["owner", "env", "instance"]), st.sampled_from("abc")),
+        max_size=8,
+    )
+)
+def test_many_alerts_are_routed_as_each_alone(many: list[dict[str, str]]) -> None:
+    route = build(
+        RouteSpec(
+            receiver="default",
+            routes=(
+                RouteSpec(receiver="a", matchers=parse_matchers('owner="a"').matchers),
+                RouteSpec(receiver="b", matchers=parse_matchers('env=~"b|c",owner!="b"').matchers),
+            ),
+        )
+    )
+    assert route.looks_at == ("env", "owner")
+    assert list(match_many(route, many)) == [match(route, labels) for labels in many]
