@@ -1,0 +1,1 @@
+"""The vendor's API: `wire` is what is said, `client` how it gets there."""

@@ -1,0 +1,156 @@
+"""Finding a call that may have rung in the vendor's records."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapter.delivery.outcomes import Answer, Failure
+from adapter.delivery.policy import DeliveryPolicy
+from adapter.delivery.records import (
+    CallRecord,
+    LookUp,
+    Records,
+    find_record,
+    look_up,
+    record_window,
+    same_number,
+)
+from adapter.model import Attempt, PhoneNumber
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+POLICY = DeliveryPolicy(record_before=30 * SECOND, record_after=120 * SECOND)
+ALICE = PhoneNumber("+8613512345678")
+ATTEMPT = Attempt(id="a" * 32, call_id="c", started_at=NOW, template_id="UVVT1")
+OURS = CallRecord(
+    task_no="t-1", phone=PhoneNumber("13512345678"), template_id="UVVT1", placed_at=NOW + SECOND
+)
+FINE = Answer(http_status=200, ret_code=0)
+
+
+def like_ours(**changes):
+    return msgspec.structs.replace(OURS, **changes)
+
+
+SAME = {
+    "the very same": ("+8613512345678", "+8613512345678"),
+    "without the plus": ("+8613512345678", "8613512345678"),
+    "national": ("+8613512345678", "13512345678"),
+    "national first": ("13512345678", "+8613512345678"),
+    "international prefix": ("+8613512345678", "008613512345678"),
+    "with blanks and dashes": ("+8613512345678", "+86 135-1234-5678"),
+    "masked": ("+8613512345678", "135****5678"),
+    "both masked": ("+86135****5678", "135123**678"),
+    "landline with trunk zero": ("+862188889057", "02188889057"),
+    "three digits of country code": ("+85291234567", "91234567"),
+    "seven digits": ("+3541234567", "1234567"),
+}
+DIFFERENT = {
+    "another last digit": ("+8613512345678", "13512345679"),
+    "another first digit": ("+8613512345678", "23512345678"),
+    "masked, another end": ("+8613512345678", "135****5679"),
+    "another country": ("+8613512345678", "+8513512345678"),
+    "too short to mean anything": ("+8613512345678", "345678"),
+    "four digits longer": ("+123491234567", "91234567"),
+    "empty": ("+8613512345678", ""),
+    "both empty": ("", ""),
+    "no number at all": ("+8613512345678", "unknown"),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
+def test_ways_of_writing_one_number(one, other):
+    assert same_number(PhoneNumber(one), PhoneNumber(other))
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT.values(), ids=DIFFERENT)
+def test_different_numbers(one, other):
+    assert not same_number(PhoneNumber(one), PhoneNumber(other))
+
+
+@given(st.text("+0123456789* -", max_size=20), st.text("+0123456789* -", max_size=20))
+def test_same_number_is_symmetric(one, other):
+    left, right = PhoneNumber(one), PhoneNumber(other)
+    assert same_number(left, right) == same_number(right, left)
+
+
+MATCHES = {
+    "ours": ({}, True),
+    "at the early edge": ({"placed_at": NOW - 30 * SECOND}, True),
+    "before it": ({"placed_at": NOW - 31 * SECOND}, False),
+    "at the late edge": ({"placed_at": NOW + 120 * SECOND}, True),
+    "after it": ({"placed_at": NOW + 121 * SECOND}, False),
+    "no time": ({"placed_at": None}, False),
+    "no template": ({"template_id": ""}, True),
+    "another template": ({"template_id": "UVVT2"}, False),
+    "another person": ({"phone": PhoneNumber("13512345679")}, False),
+    "no phone": ({"phone": PhoneNumber("")}, False),
+    "another attempt's": ({"task_no": "used"}, False),
+    "no task number": ({"task_no": ""}, True),
+}
+
+
+@pytest.mark.parametrize(("changes", "matches"), MATCHES.values(), ids=MATCHES)
+def test_which_record_can_be_the_attempts(changes, matches):
+    record = like_ours(**changes)
+    found = find_record([record], ATTEMPT, ALICE, {"used", ""}, POLICY)
+    assert found == (record if matches else None)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_nearest_in_time_is_taken(reverse):
+    records = [
+        like_ours(task_no="early", placed_at=NOW - 5 * SECOND),
+        like_ours(task_no="near", placed_at=NOW + 4 * SECOND),
+        like_ours(task_no="late", placed_at=NOW + 60 * SECOND),
+    ]
+    records.sort(key=lambda record: record.task_no, reverse=reverse)
+    assert find_record(records, ATTEMPT, ALICE, (), POLICY).task_no == "near"
+    assert find_record(records, ATTEMPT, ALICE, {"near"}, POLICY).task_no == "early"
+
+
+def test_no_records():
+    assert find_record([], ATTEMPT, ALICE, (), POLICY) is None
+
+
+OTHER = like_ours(phone=PhoneNumber("13900000000"))
+LOOK_UPS = {
+    "found": (Records(answer=FINE, records=(OTHER, OURS), complete=True), LookUp.FOUND),
+    "found on a page before the failure": (Records(answer=FINE, records=(OURS,)), LookUp.FOUND),
+    "nothing there": (Records(answer=FINE, complete=True), LookUp.ABSENT),
+    "only others": (Records(answer=FINE, records=(OTHER,), complete=True), LookUp.ABSENT),
+    "not read to the end": (Records(answer=FINE, records=(OTHER,)), LookUp.FAILED),
+    "not read at all": (Records(answer=Answer(failure=Failure.CONNECT)), LookUp.FAILED),
+    "a record without time may be ours": (
+        Records(answer=FINE, records=(OTHER, like_ours(placed_at=None)), complete=True),
+        LookUp.FAILED,
+    ),
+    "a record without number may be ours": (
+        Records(answer=FINE, records=(OTHER, like_ours(phone=PhoneNumber("n/a"))), complete=True),
+        LookUp.FAILED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "verdict"), LOOK_UPS.values(), ids=LOOK_UPS)
+def test_look_up(seen, verdict):
+    found, record = look_up(seen, ATTEMPT, ALICE, (), POLICY)
+    assert found is verdict
+    assert record == (OURS if verdict is LookUp.FOUND else None)
+
+
+def test_the_window_to_ask_for():
+    since = NOW - 30 * SECOND
+    end = NOW + 120 * SECOND
+    assert record_window(ATTEMPT, POLICY, NOW + 5 * SECOND) == (since, None)
+    assert record_window(ATTEMPT, POLICY, end) == (since, None)
+    assert record_window(ATTEMPT, POLICY, end + SECOND) == (since, end)
+
+
+def test_no_number_shows():
+    assert "13512345678" not in repr(Records(answer=FINE, records=(OURS,)))
