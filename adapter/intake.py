@@ -1,0 +1,160 @@
+"""One webhook into one transaction. Calls the deciders and decides nothing; never waits for UVMS.
+
+body -> parse -> route each alert -> (load what is known -> decide -> record) committed -> answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from adapter.clock import Clock
+from adapter.config.policy import Policy
+from adapter.errors import InvalidNotification, NotJson, StoreUnavailable
+from adapter.logs import logger
+from adapter.metrics import Metrics
+from adapter.model import Alert, Notification, Record, Source
+from adapter.paging import Changes, Routed, decide
+from adapter.routing import Route, group_labels, match_many, muted_by
+from adapter.sources import alertmanager, grafana
+from adapter.store.session import Rejected, Session
+from adapter.store.store import Store
+
+_log = logger(__name__)
+
+_PARSERS: Mapping[Source, Callable[[bytes, datetime], Notification]] = {
+    Source.ALERTMANAGER: alertmanager.parse,
+    Source.GRAFANA: grafana.parse,
+}
+
+LARGE_BODY_BYTES = 256 * 1024
+REJECTED_KEPT = 100  # refused bodies
+REJECTED_BYTES = 64 * 1024  # of each
+
+
+class Taken(Record):
+    """What became of one webhook."""
+
+    notification: Notification
+    changes: Changes
+
+
+class Intake:
+    """Takes in webhooks. `wake` tells the worker that calls may be due."""
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Callable[[], Policy],
+        metrics: Metrics,
+        clock: Clock,
+        new_id: Callable[[], str],
+        wake: Callable[[], None],
+    ) -> None:
+        self._store, self._policy, self._metrics = store, policy, metrics
+        self._clock, self._new_id, self._wake = clock, new_id, wake
+
+    async def take(self, source: Source, body: bytes) -> Taken:
+        """Take in one authenticated webhook; when this returns, it is on the disk.
+
+        Raises NotJson or InvalidNotification, the body being kept for inspection; raises
+        StoreUnavailable, nothing being kept.
+        """
+        now = self._clock()
+        try:
+            notification, routed = await self._read(source, body, now)
+        except (NotJson, InvalidNotification) as error:
+            await self._refuse(source, body, error, now)
+            raise
+        try:
+            changes = await self._store.write(
+                lambda session: self._decide(session, notification, routed, now)
+            )
+        except StoreUnavailable:
+            self._metrics.notifications_invalid.labels(source, "store_unavailable").inc()
+            raise
+        self._tell(source, notification, changes)
+        if changes.new_calls:
+            self._wake()
+        return Taken(notification=notification, changes=changes)
+
+    async def _read(
+        self, source: Source, body: bytes, now: datetime
+    ) -> tuple[Notification, list[Routed]]:
+        """Parse and route; a large body does so beside the event loop, so that others get in."""
+        policy = self._policy()
+
+        def read() -> tuple[Notification, list[Routed]]:
+            notification = _PARSERS[source](body, now)
+            return notification, route_alerts(policy, notification.alerts, now)
+
+        return await asyncio.to_thread(read) if len(body) > LARGE_BODY_BYTES else read()
+
+    def _decide(
+        self, session: Session, notification: Notification, routed: list[Routed], now: datetime
+    ) -> Changes:
+        called = [item for item in routed if item.receiver.people]
+        known = session.known(
+            {item.alert_key for item in called}, {item.page_key for item in called}
+        )
+        truncated = notification.truncated_alerts > 0
+        changes = decide(routed, known, truncated=truncated, now=now, new_id=self._new_id)
+        session.record(changes)
+        return changes
+
+    async def _refuse(
+        self, source: Source, body: bytes, error: NotJson | InvalidNotification, now: datetime
+    ) -> None:
+        reason = "not_json" if isinstance(error, NotJson) else "no_notification"
+        self._metrics.notifications_invalid.labels(source, reason).inc()
+        _log.warning("webhook refused", source=source, reason=reason, error=str(error))
+        kept = Rejected(
+            id=0,
+            received_at=now,
+            source=source,
+            error=str(error),
+            size=len(body),
+            body=body[:REJECTED_BYTES],
+        )
+        await self._store.write(lambda session: session.reject(kept, REJECTED_KEPT))
+
+    def _tell(self, source: Source, notification: Notification, changes: Changes) -> None:
+        self._metrics.notifications_received.labels(source).inc()
+        reasons = Counter(verdict.reason for verdict in changes.verdicts)
+        for reason, count in reasons.items():
+            self._metrics.alerts_received.labels(reason).inc(count)
+        _log.info(
+            "webhook accepted",
+            source=source,
+            receiver=notification.receiver,
+            group_key=notification.group_key[:200],
+            alerts=len(notification.alerts),
+            truncated_alerts=notification.truncated_alerts,
+            new_calls=len(changes.new_calls),
+            **{f"alerts_{reason}": count for reason, count in reasons.items()},
+        )
+
+
+def route_alerts(policy: Policy, alerts: Sequence[Alert], now: datetime) -> list[Routed]:
+    """Return each alert under each route that chooses a receiver for its own labels."""
+    muted: dict[str, tuple[str, ...]] = {}
+
+    def muted_now(route: Route) -> tuple[str, ...]:
+        if route.id not in muted:
+            muted[route.id] = muted_by(route, policy.time_intervals, now)
+        return muted[route.id]
+
+    matched = match_many(policy.route, (alert.labels for alert in alerts))
+    return [
+        Routed(
+            alert=alert,
+            receiver=policy.receivers[route.receiver],
+            group_labels=group_labels(route, alert.labels),
+            timing=route.timing,
+            muted_by=muted_now(route),
+        )
+        for alert, routes in zip(alerts, matched, strict=True)
+        for route in routes
+    ]

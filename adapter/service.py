@@ -1,0 +1,345 @@
+"""The composition root: builds the service, starts it, reloads it, stops it in order.
+
+Stop order: take no more webhooks -> let calls under way finish and be settled -> close the HTTP
+client -> close the store. What does not finish in time is found, and looked up, at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+from msgspec.structs import replace
+from starlette.applications import Starlette
+
+from adapter import __version__
+from adapter.authentication import Credentials, methods
+from adapter.clock import Clock, utc_now
+from adapter.config.environment import Settings, api_credentials, inbound_credentials
+from adapter.config.load import load_file
+from adapter.config.policy import Policy
+from adapter.config.problems import ConfigError
+from adapter.delivery.outcomes import RET_CODES
+from adapter.delivery.policy import UvmsSettings
+from adapter.errors import SettingsError
+from adapter.intake import Intake
+from adapter.logs import Changes, logger
+from adapter.metrics import Metrics
+from adapter.model import Record, Secret
+from adapter.rendering.repairs import RepairKind
+from adapter.simulator.app import create_app as create_simulator
+from adapter.simulator.server import listen, running
+from adapter.simulator.vendor import Account as SimulatedAccount
+from adapter.simulator.vendor import Vendor as SimulatedVendor
+from adapter.store.store import Store, open_store, shown_url
+from adapter.uvms.client import UvmsClient, new_http_client
+from adapter.uvms.wire import Keys
+from adapter.web.api import Api
+from adapter.web.app import create_app
+from adapter.web.hooks import Hooks
+from adapter.web.operations import Operations
+from adapter.worker import Worker
+
+_log = logger(__name__)
+
+_WATCH_SECONDS = 1.0  # between two looks at routes.yaml and the files of secrets
+_DRAIN_SECONDS = 5  # for HTTP requests under way when we stop, as Alertmanager grants
+
+
+class Options(Record):
+    """How the service was asked to run."""
+
+    config: Path
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0: a free one
+    insecure_no_auth: bool = False  # let anybody post webhooks and use the API
+    simulate: bool = False  # call the simulator, started beside us, instead of UVMS
+    stop_within_seconds: float = 25.0  # below Kubernetes' 30 s before it kills
+    tls_cert: str | None = None  # None: plain HTTP
+    tls_key: str | None = None
+    tls_client_ca: str | None = None  # None: clients need no certificate
+
+
+class Current:
+    """The policy in force: swapped as one reference, or kept where the new file is wrong."""
+
+    def __init__(self, path: Path, metrics: Metrics, clock: Clock) -> None:
+        self._path, self._metrics, self._clock = path, metrics, clock
+        self._seen: tuple[object, ...] | None = None
+        self.policy = self._load()
+
+    def reload(self) -> None:
+        """Load the file again. Raises ConfigError, the policy in force being kept."""
+        try:
+            policy = self._load()
+        except ConfigError as error:
+            self._metrics.config_successful.set(0)
+            _log.error(
+                "loading configuration file failed",
+                file=str(self._path),
+                problems=[str(problem) for problem in error.problems[:20]],
+            )
+            raise
+        self.policy = policy
+
+    def reload_if_changed(self) -> bool:
+        """Reload when the file is another one than last time; Kubernetes swaps a symlink."""
+        if self._version() == self._seen:
+            return False
+        with suppress(ConfigError):  # logged; the same bad file is not loaded again
+            self.reload()
+        return True
+
+    def _load(self) -> Policy:
+        self._seen = self._version()
+        policy = load_file(self._path)
+        self._metrics.config_successful.set(1)
+        self._metrics.config_success_time.set(self._clock().timestamp())
+        self._metrics.config_hash.set(policy.hash)
+        _log.info(
+            "loaded configuration file",
+            file=str(self._path),
+            receivers=len(policy.receivers),
+            people=len(policy.people),
+        )
+        for warning in policy.warnings:
+            _log.warning("configuration file", warning=str(warning))
+        return policy
+
+    def _version(self) -> tuple[object, ...]:
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            return (error.errno,)
+        return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def new_id() -> str:
+    """Return 32 characters of `[0-9a-f]`, as UVMS takes them for a UserId."""
+    return uuid.uuid4().hex
+
+
+async def serve(
+    options: Options, settings: Settings, started: Callable[[str], None] | None = None
+) -> None:
+    """Run the service until SIGTERM or SIGINT.
+
+    `started` is told the base URL once webhooks are taken. Raises ConfigError, SettingsError,
+    StoreError, or OSError (the address is taken) where it cannot start.
+    """
+    _check(options, settings)
+    metrics = Metrics(ret_codes=RET_CODES, repairs=RepairKind)
+    current = Current(options.config, metrics, utc_now)
+    async with AsyncExitStack() as stack:
+        listening = stack.enter_context(_listen(options))
+        store = open_store(settings.database_url.reveal, exclusive=True, observe=_observer(metrics))
+        stack.callback(store.close)
+        vendor = await stack.enter_async_context(_vendor(options, settings, current))
+        worker = Worker(
+            store, vendor, lambda: current.policy, metrics, utc_now, new_id, random.random
+        )
+        app = _app(options, settings, store, current, worker, metrics)
+        await _run(options, settings, app, worker, current, listening, started)
+    _log.info("stopped")
+
+
+def _check(options: Options, settings: Settings) -> None:
+    if not options.insecure_no_auth and not methods(inbound_credentials(settings)):
+        raise SettingsError(
+            "nobody could post a webhook: set UVMS_WEBHOOK_TOKEN (or a username and password, or "
+            "an HMAC secret), or say --insecure-no-auth to let anybody ring phones"
+        )
+    if not options.simulate and not settings.vendor.public_key:
+        raise SettingsError(
+            "no phone could ring: set UVMS_PUBLIC_KEY and UVMS_PRIVATE_KEY, or say --simulate to "
+            "try things out without an account"
+        )
+
+
+def _app(
+    options: Options,
+    settings: Settings,
+    store: Store,
+    current: Current,
+    worker: Worker,
+    metrics: Metrics,
+) -> Starlette:
+    def webhook_credentials() -> Credentials | None:
+        return None if options.insecure_no_auth else inbound_credentials(settings)
+
+    def own_credentials() -> Credentials | None:
+        return None if options.insecure_no_auth else api_credentials(settings)
+
+    async def reload() -> None:
+        await asyncio.to_thread(current.reload)
+
+    intake = Intake(store, lambda: current.policy, metrics, utc_now, new_id, worker.wake)
+    return create_app(
+        Hooks(intake, metrics, utc_now, webhook_credentials, settings.max_body_bytes),
+        Operations(store, metrics, utc_now, reload, own_credentials),
+        Api(store, lambda: current.policy, utc_now, own_credentials, worker.wake),
+        metrics,
+    )
+
+
+@asynccontextmanager
+async def _vendor(
+    options: Options, settings: Settings, current: Current
+) -> AsyncIterator[UvmsClient]:
+    """Yield the client: of UVMS, or of a simulator that lives as long as we do."""
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(
+            new_http_client(max_connections=2 * current.policy.concurrent_calls)
+        )
+        if not options.simulate:
+            yield UvmsClient(http, lambda: current.policy.uvms, lambda: _keys(settings))
+            return
+        keys = Keys(public_key="simulated", private_key=Secret(secrets.token_hex(20)))
+        account = SimulatedAccount(keys={keys.public_key: keys.private_key})
+        simulator = create_simulator(
+            SimulatedVendor(account, clock=utc_now, new_id=lambda: str(uuid.uuid4()))
+        )
+        url = await stack.enter_async_context(running(simulator, listen()))
+        _log.warning(
+            "simulating UVMS: no phone will ring", url=url, calls=f"{url}/_simulator/calls"
+        )
+
+        def simulated() -> UvmsSettings:
+            return replace(current.policy.uvms, endpoint=url)
+
+        yield UvmsClient(http, simulated, lambda: keys)
+
+
+def _keys(settings: Settings) -> Keys:
+    public, private = settings.vendor.public_key.get(), settings.vendor.private_key.get()
+    return Keys(
+        public_key=public.reveal if public else "",
+        private_key=private or Secret(""),
+        security_token=settings.vendor.security_token.get(),
+    )
+
+
+def _observer(metrics: Metrics) -> Callable[[float, Exception | None], None]:
+    """Return what the store tells of each transaction; a change of state makes a log line."""
+    news = Changes()
+    news.is_news("store", "")
+
+    def observe(seconds: float, error: Exception | None) -> None:
+        metrics.store_commit_duration.observe(seconds)
+        if error is not None:
+            metrics.store_failures.inc()
+        if news.is_news("store", str(error or "")):
+            if error is None:
+                _log.info("store can be written again")
+            else:
+                _log.error(
+                    "store cannot be written: webhooks get 503, calls wait", error=str(error)
+                )
+
+    return observe
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: who stops when is decided here."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def _listen(options: Options) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listening = socket.create_server((options.host, options.port), family=family, backlog=2048)
+    try:
+        yield listening
+    finally:
+        listening.close()
+
+
+async def _run(
+    options: Options,
+    settings: Settings,
+    app: Starlette,
+    worker: Worker,
+    current: Current,
+    listening: socket.socket,
+    started: Callable[[str], None] | None,
+) -> None:
+    server = _Server(_uvicorn_config(options, app))
+    _on_signals(server, current)
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(worker.run(), name="worker")
+        watching = tasks.create_task(_watch(current, settings), name="watch")
+        serving = tasks.create_task(server.serve(sockets=[listening]), name="http")
+        url = _url(options, listening)
+        _log.info(
+            "serving", url=url, version=__version__, store=shown_url(settings.database_url.reveal)
+        )
+        if started is not None:
+            started(url)
+        await serving
+        watching.cancel()
+        worker.stop()
+        _done, late = await asyncio.wait({working}, timeout=options.stop_within_seconds)
+        if late:
+            _log.warning("calls under way were cut off; they are looked up at the next start")
+            working.cancel()
+
+
+def _uvicorn_config(options: Options, app: Starlette) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        ssl_certfile=options.tls_cert,
+        ssl_keyfile=options.tls_key,
+        ssl_ca_certs=options.tls_client_ca,
+        ssl_cert_reqs=2 if options.tls_client_ca else 0,  # ssl.CERT_REQUIRED, ssl.CERT_NONE
+    )
+
+
+def _on_signals(server: uvicorn.Server, current: Current) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def reload() -> None:
+        with suppress(ConfigError):  # logged
+            current.reload()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+async def _watch(current: Current, settings: Settings) -> None:
+    """Follow changes of routes.yaml, and say when a file of a secret is in trouble."""
+    news = Changes()
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        await asyncio.to_thread(current.reload_if_changed)
+        troubles = settings.troubles
+        if news.is_news("secrets", troubles) and troubles:
+            _log.error("secret files", troubles=list(troubles))
+
+
+def _url(options: Options, listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    scheme = "https" if options.tls_cert else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -1,0 +1,125 @@
+"""Webhooks in: `/v1/alertmanager` and `/v1/grafana`.
+
+admit -> take in (committed) -> 200 | 400 no JSON | 401/403 | 413 | 415 | 422 no notification
+                                  | 503 the store cannot commit: the sender tries again
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from adapter.authentication import Credentials
+from adapter.clock import Clock
+from adapter.errors import InvalidNotification, NotJson
+from adapter.intake import Intake, Taken
+from adapter.metrics import Metrics
+from adapter.model import Source
+from adapter.paging import Verdict
+from adapter.web.guard import Refusal, admit
+
+# An answer lists at most so many pages, calls and alerts; the counts always cover all.
+_LISTED = 20
+
+_CALLED = frozenset({"first", "new_alerts", "repeat"})
+
+
+class Hooks:
+    """The two webhook endpoints. `credentials` None: anyone may post."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        metrics: Metrics,
+        clock: Clock,
+        credentials: Callable[[], Credentials | None],
+        max_body_bytes: int,
+    ) -> None:
+        self._intake, self._metrics, self._clock = intake, metrics, clock
+        self._credentials, self._max_body_bytes = credentials, max_body_bytes
+
+    def endpoint(self, source: Source) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint for this kind of sender."""
+
+        async def endpoint(request: Request) -> Response:
+            return await self._take(source, request)
+
+        return endpoint
+
+    async def _take(self, source: Source, request: Request) -> Response:
+        try:
+            _check_media_type(request)
+            body = await admit(request, self._credentials(), self._clock(), self._max_body_bytes)
+        except Refusal as refusal:
+            reason = "too_large" if refusal.status == 413 else "unauthorized"
+            if refusal.status != 415:
+                self._metrics.notifications_invalid.labels(source, reason).inc()
+            raise
+        try:
+            taken = await self._intake.take(source, body)
+        except NotJson as error:
+            raise Refusal(400, str(error)) from error
+        except InvalidNotification as error:
+            raise Refusal(
+                422, str(error), path=error.path, expected=error.expected, found=error.found
+            ) from error
+        return JSONResponse(_answer(taken))
+
+
+def _check_media_type(request: Request) -> None:
+    """Refuse what surely is no JSON; senders differ too much to insist on a media type."""
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise Refusal(415, f"Content-Encoding {encoding!r}: send the body uncompressed")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type.startswith(("multipart/", "text/html", "image/", "audio/", "video/")):
+        raise Refusal(415, f"Content-Type {media_type!r}: send application/json")
+
+
+def _answer(taken: Taken) -> dict[str, Any]:
+    """Say what was accepted, which calls follow, and why others do not."""
+    changes = taken.changes
+    not_called = [verdict for verdict in changes.verdicts if verdict.reason not in _CALLED]
+    return {
+        "status": "accepted",
+        "alerts": len(taken.notification.alerts),
+        "truncated_alerts": taken.notification.truncated_alerts,
+        "reasons": Counter(verdict.reason for verdict in changes.verdicts),
+        "pages": [
+            {"id": page.id, "receiver": page.receiver, "group_labels": page.group_labels}
+            for page in (*changes.new_pages, *changes.changed_pages)[:_LISTED]
+        ],
+        "calls": [
+            {
+                "id": call.id,
+                "page": call.page_id,
+                "person": call.person,
+                "reason": call.reason,
+                "due_at": _shown(call.due_at),
+            }
+            for call in changes.new_calls[:_LISTED]
+        ],
+        "calls_total": len(changes.new_calls),
+        "not_called": [_not_called(verdict) for verdict in not_called[:_LISTED]],
+        "not_called_total": len(not_called),
+    }
+
+
+def _not_called(verdict: Verdict) -> dict[str, str | None]:
+    return {
+        "fingerprint": verdict.alert.fingerprint,
+        "alertname": verdict.alert.labels.get("alertname", "")[:200],
+        "receiver": verdict.receiver,
+        "reason": verdict.reason,
+        "detail": verdict.detail,
+        "page": verdict.page_id,
+    }
+
+
+def _shown(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds")

@@ -1,0 +1,503 @@
+"""Makes the calls that are owed: claim -> render -> send -> settle, and looks up what is unknown.
+
+The worker calls things in order; what a limit, an outcome or a look-up means is decided in
+`paging` and `delivery`. An attempt is written down, with its words, before its request leaves; its
+outcome is written down when it is known. Killed in between, the next start finds the attempt
+without an outcome and looks it up before anybody is dialled again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from adapter.clock import Clock
+from adapter.config.policy import Policy
+from adapter.delivery.account import Account, Trouble, let_out, may_send, settle_account
+from adapter.delivery.outcomes import Answer, Failure, Outcome, classify
+from adapter.delivery.policy import UvmsSettings
+from adapter.delivery.records import Records, look_up, record_window
+from adapter.delivery.settling import Redial, Settlement, reconcile, settle
+from adapter.errors import StoreUnavailable
+from adapter.logs import Changes, logger
+from adapter.metrics import Metrics
+from adapter.model import Attempt, Call, CallState, Person, Reason, Record
+from adapter.paging import limited_until
+from adapter.rendering.render import Rendered, render
+from adapter.rendering.templates import VoiceTemplate
+from adapter.rendering.views import RenderContext
+from adapter.store.session import Session
+from adapter.store.store import Store
+from adapter.uvms.wire import RecordQuery, SendRequest
+
+_log = logger(__name__)
+
+_POLL_SECONDS = 1.0  # another process (the command line) may have put a call into the store
+_HOUSEKEEPING_SECONDS = 60.0
+_PRUNE_AT_MOST = 500  # rows a step, so that intake never waits long for housekeeping
+_STORE_PAUSE_SECONDS = 0.5  # between two tries at a store that cannot commit
+_LEASE_MARGIN = timedelta(seconds=10)
+
+
+class Vendor(Protocol):
+    """What the worker needs of the signed client."""
+
+    async def send(self, request: SendRequest) -> Answer:
+        """Place one call; trouble on the way is in the answer."""
+
+    async def find(self, query: RecordQuery) -> Records:
+        """Look for a call that may have been placed."""
+
+
+class Ready(Record):
+    """A claimed call, its attempt written down, about to leave."""
+
+    call: Call
+    attempt: Attempt
+    request: SendRequest
+    rendered: Rendered
+    first: bool  # no request has left for this call before
+
+
+class Claimed(Record):
+    """What one claim found."""
+
+    ready: tuple[Ready, ...] = ()
+    limited: int = 0  # calls that wait for a limit now
+    ended: tuple[tuple[Call, CallState, str], ...] = ()  # without a request, and why
+
+
+class Worker:
+    """One process's hands. `run` until `stop`; `wake` says that a call may be due."""
+
+    def __init__(
+        self,
+        store: Store,
+        vendor: Vendor,
+        policy: Callable[[], Policy],
+        metrics: Metrics,
+        clock: Clock,
+        new_id: Callable[[], str],
+        chance: Callable[[], float],
+    ) -> None:
+        self._store, self._vendor, self._policy, self._metrics = store, vendor, policy, metrics
+        self._clock, self._new_id, self._chance = clock, new_id, chance
+        self._account = Account(able_since=clock())
+        self._news = Changes()
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._pace = _Pace()
+
+    @property
+    def account(self) -> Account:
+        """Whether the vendor takes calls of our account."""
+        return self._account
+
+    def wake(self) -> None:
+        """Look for due calls now."""
+        self._awake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` ends when what is under way has been settled."""
+        self._stopping = True
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Take over what a dead process left behind, then make calls until stopped."""
+        await self._persist(lambda session: self._adopt(session, everything=True))
+        async with asyncio.TaskGroup() as tasks:
+            housekeeping = tasks.create_task(self._housekeeping(), name="housekeeping")
+            while not self._stopping:
+                self._awake.clear()
+                await self._round(tasks)
+            while self._under_way:
+                await asyncio.wait(self._under_way)
+            housekeeping.cancel()
+
+    # --- one round ---
+
+    async def _round(self, tasks: asyncio.TaskGroup) -> None:
+        """Start whatever is due and may start, then sleep until something may be again."""
+        pause = _POLL_SECONDS
+        try:
+            due = await self._store.read(lambda session: session.next_due())
+            now = self._clock()
+            if due is not None and due <= now:
+                pause = await self._start_due(tasks)
+            elif due is not None:
+                pause = min(_POLL_SECONDS, (due - now).total_seconds())
+        except StoreUnavailable:
+            pass  # whoever observes the store says so; calls wait
+        except Exception:  # the loop lives on: everything else would wait for a human
+            _log.exception("a round of calls failed")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._awake.wait(), pause)
+
+    async def _start_due(self, tasks: asyncio.TaskGroup) -> float:
+        """Start calls and look-ups; return for how many seconds to sleep."""
+        policy, loop = self._policy(), asyncio.get_running_loop()
+        await self._store.write(lambda session: self._adopt(session, everything=False))
+        if self._account.trouble is Trouble.THROTTLED and not may_send(
+            self._account, self._clock()
+        ):
+            return _POLL_SECONDS
+        for call, attempt in await self._store.write(self._lease_look_ups):
+            self._start(tasks, self._look_up(call, attempt), f"look-up {attempt.id}")
+        slots = min(
+            policy.concurrent_calls - len(self._under_way),
+            self._pace.free(policy.requests_per_second, loop.time()),
+        )
+        if self._account.trouble is not Trouble.NONE:
+            slots = min(slots, 1)
+        if slots < 1 or not may_send(self._account, self._clock()):
+            return 1 / policy.requests_per_second if slots < 1 else _POLL_SECONDS
+        claimed = await self._store.write(lambda session: self._claim(session, policy, slots))
+        self._pace.take(len(claimed.ready))
+        for ready in claimed.ready:
+            self._start(tasks, self._make(ready), f"call {ready.call.id}")
+        self._tell_claimed(claimed)
+        return 0.0 if claimed.ready else 0.05
+
+    def _start(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = tasks.create_task(self._guarded(work), name=name)
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._awake.set()
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:  # one call's bug must not end the others
+            _log.exception("a call failed in an unforeseen way; it will be looked up")
+
+    # --- claiming ---
+
+    def _claim(self, session: Session, policy: Policy, slots: int) -> Claimed:
+        """Claim at most so many calls, of different phones, and write their attempts down."""
+        now, claimed = self._clock(), Claimed()
+        for due in session.due_phones(now):
+            if len(claimed.ready) == slots:
+                break
+            dialled = session.dialled_since(due.phone, now - timedelta(days=1))
+            until = limited_until(dialled, policy.limits, now)
+            if until is not None:
+                limited = session.limit(due.phone, now, until)
+                claimed = replace(claimed, limited=claimed.limited + limited)
+                continue
+            most = policy.limits.bundle_above + 1
+            queue = session.due_calls(due.phone, now, most)
+            if len([call for call in queue if call.receiver == queue[0].receiver]) == most:
+                session.bundle(queue[0], now)
+            claimed = self._prepare(session, policy, queue[0], claimed, now)
+        return claimed
+
+    def _prepare(
+        self, session: Session, policy: Policy, call: Call, claimed: Claimed, now: datetime
+    ) -> Claimed:
+        """Render the call as things stand now, and write its attempt down."""
+        template = _template(policy, call)
+        if template is None:
+            note = f"receiver {call.receiver!r} has no voice template in routes.yaml any more"
+            session.end(call, CallState.REFUSED, now, note)
+            return replace(claimed, ended=(*claimed.ended, (call, CallState.REFUSED, note)))
+        alerts = session.alerts_named_by(call) if call.page_id else []
+        if call.page_id and not alerts:
+            note = "its alerts resolved before it was made"
+            session.end(call, CallState.CANCELLED, now, note)
+            return replace(claimed, ended=(*claimed.ended, (call, CallState.CANCELLED, note)))
+        page = session.page(call.page_id) if call.page_id else None
+        rendered = render(
+            template,
+            RenderContext(
+                alerts=alerts,
+                page=page,
+                receiver=call.receiver,
+                person=policy.people.get(call.person, Person(name=call.person, phone=call.phone)),
+                reason=call.reason,
+                now=now,
+            ),
+        )
+        attempt = Attempt(
+            id=self._new_id(),
+            call_id=call.id,
+            started_at=now,
+            template_id=template.id,
+            params=rendered.params,
+        )
+        session.begin(call, attempt, now + _lease(policy.uvms))
+        ready = Ready(
+            call=replace(call, attempts=call.attempts + 1),
+            attempt=attempt,
+            request=_request(policy, call, template, attempt),
+            rendered=rendered,
+            first=call.dialled_at is None,
+        )
+        return replace(claimed, ready=(*claimed.ready, ready))
+
+    def _tell_claimed(self, claimed: Claimed) -> None:
+        if claimed.limited:
+            self._metrics.calls_limited.inc(claimed.limited)
+        for call, state, note in claimed.ended:
+            self._metrics.calls.labels(state).inc()
+            report = _log.error if state is CallState.REFUSED else _log.info
+            report("call ended", call=call.id, person=call.person, state=state, note=note)
+        for ready in claimed.ready:
+            self._metrics.template_errors.inc(len(ready.rendered.errors))
+            for repair in ready.rendered.repairs:
+                self._metrics.template_repairs.labels(repair.kind).inc()
+            for error in ready.rendered.errors:
+                thing = f"template {ready.call.receiver}"
+                if self._news.is_news(thing, error):
+                    _log.error("template parameter replaced", call=ready.call.id, error=error)
+
+    # --- sending ---
+
+    async def _make(self, ready: Ready) -> None:
+        """Send one call and write down what became of it."""
+        policy = self._policy()
+        self._account = let_out(self._account, policy.delivery, self._clock())
+        ticket, started = self._account.news, asyncio.get_running_loop().time()
+        if ready.first:
+            waited = self._clock() - ready.call.created_at
+            self._metrics.alert_to_wire.observe(waited.total_seconds())
+        answer = await self._vendor.send(ready.request)
+        took = asyncio.get_running_loop().time() - started
+        self._metrics.vendor_request_duration.observe(took)
+        outcome = classify(answer, policy.delivery.overrides)
+        now = self._clock()
+        self._account = settle_account(
+            self._account, outcome, answer, policy.delivery, ticket, now, self._chance()
+        )
+        settlement = settle(
+            ready.call, outcome, answer, self._account, policy.delivery, now, self._chance()
+        )
+        attempt = _answered(ready.attempt, answer, outcome, now)
+        held = await self._persist(lambda session: _settle(session, attempt, settlement, now))
+        self._tell_attempt(ready.call, attempt, outcome, answer, settlement, took, held)
+
+    def _tell_attempt(
+        self,
+        call: Call,
+        attempt: Attempt,
+        outcome: Outcome,
+        answer: Answer,
+        settlement: Settlement,
+        took: float,
+        held: bool,
+    ) -> None:
+        self._metrics.attempts.labels(outcome).inc()
+        self._metrics.ret_code(answer.ret_code)
+        self._tell_account()
+        if held:
+            self._tell_settled(call, settlement)
+        if settlement.state is CallState.WAITING and not self._news.is_news(
+            f"call {call.id}", (outcome, answer.ret_code, answer.failure)
+        ):
+            return
+        report = _log.info if outcome is Outcome.ACCEPTED else _log.warning
+        report(
+            "call attempted",
+            status=outcome,
+            reason=call.reason,
+            call=call.id,
+            page=call.page_id,
+            receiver=call.receiver,
+            person=call.person,
+            phone=str(call.phone),
+            attempt=attempt.id,
+            attempts=call.attempts,
+            ret_code=answer.ret_code,
+            req_uuid=answer.req_uuid,
+            session_no=answer.session_no,
+            note=settlement.note,
+            seconds=round(took, 3),
+        )
+
+    def _tell_settled(self, call: Call, settlement: Settlement) -> None:
+        if settlement.redial is not Redial.NONE:
+            self._metrics.redials.labels(settlement.redial).inc()
+        if settlement.state.open:
+            return
+        self._metrics.calls.labels(settlement.state).inc()
+        if settlement.state in (CallState.REFUSED, CallState.GAVE_UP):
+            _log.error(
+                "a person was not reached",
+                state=settlement.state,
+                call=call.id,
+                page=call.page_id,
+                person=call.person,
+                phone=str(call.phone),
+                note=settlement.note,
+            )
+
+    def _tell_account(self) -> None:
+        account = self._account
+        for trouble in (Trouble.THROTTLED, Trouble.REFUSED):
+            self._metrics.account_trouble.labels(trouble).set(account.trouble is trouble)
+        if not self._news.is_news("account", (account.trouble, account.ret_code)):
+            return
+        if account.trouble is Trouble.REFUSED:
+            _log.error(
+                "the vendor refuses the whole account: no phone rings until this is mended",
+                ret_code=account.ret_code,
+                note=account.note,
+            )
+        elif account.trouble is Trouble.THROTTLED:
+            _log.warning("the vendor throttles the account", note=account.note)
+        else:
+            _log.info("the vendor takes calls")
+
+    # --- unknown outcomes ---
+
+    def _adopt(self, session: Session, *, everything: bool) -> None:
+        """Take over calls whose process died, or forgot them, while a request may have been out."""
+        now, policy = self._clock(), self._policy()
+        interrupted = Answer(failure=Failure.INTERRUPTED)
+        for call, attempt in session.orphans(now, all_of_them=everything):
+            outcome = classify(interrupted)
+            settlement = settle(
+                call, outcome, interrupted, self._account, policy.delivery, now, self._chance()
+            )
+            _settle(session, _answered(attempt, interrupted, outcome, now), settlement, now)
+            _log.warning("call of unknown outcome, to be looked up", call=call.id)
+
+    def _lease_look_ups(self, session: Session) -> list[tuple[Call, Attempt]]:
+        """Take the look-ups that are due, so that nobody else makes them meanwhile."""
+        now = self._clock()
+        until = now + _lease(self._policy().uvms)
+        return [
+            (call, attempt)
+            for call, attempt in session.due_look_ups(now)
+            if session.lease(attempt.id, until)
+        ]
+
+    async def _look_up(self, call: Call, attempt: Attempt) -> None:
+        """Ask the vendor whether a call that may have rung was placed."""
+        policy = self._policy()
+        since, until = record_window(attempt, policy.delivery, self._clock())
+        seen = await self._vendor.find(
+            RecordQuery(phone=call.phone, template_id=attempt.template_id, since=since, until=until)
+        )
+        now = self._clock()
+        used = await self._store.read(lambda session: session.sessions_used(call.phone, since))
+        found, record = look_up(seen, attempt, call.phone, used, policy.delivery)
+        settlement = reconcile(call, attempt, found, self._account, policy.delivery, now)
+        if record is not None:
+            attempt = replace(attempt, session_no=attempt.session_no or record.task_no)
+        if settlement.state is CallState.ACCEPTED:
+            attempt = replace(attempt, outcome=Outcome.ACCEPTED)
+        elif settlement.redial is Redial.ABSENT:
+            attempt = replace(attempt, outcome=Outcome.RETRY)
+        held = await self._persist(lambda session: _settle(session, attempt, settlement, now))
+        if held:
+            self._tell_settled(call, settlement)
+        if self._news.is_news(f"call {call.id}", (found, settlement.state)):
+            _log.info(
+                "call looked up",
+                status=found,
+                call=call.id,
+                attempt=attempt.id,
+                state=settlement.state,
+                note=settlement.note,
+            )
+
+    # --- the store ---
+
+    async def _persist(self, job: Callable[[Session], Any]) -> Any:
+        """Write what must not be lost, however long the store is away."""
+        while True:
+            try:
+                return await self._store.write(job)
+            except StoreUnavailable:
+                await asyncio.sleep(_STORE_PAUSE_SECONDS)
+
+    async def _housekeeping(self) -> None:
+        while True:
+            with suppress(StoreUnavailable):  # whoever observes the store says so
+                await self._tidy(self._policy(), self._clock())
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    async def _tidy(self, policy: Policy, now: datetime) -> None:
+        """Close what no webhook confirms any more, and forget what ended long ago."""
+        stale, old = now - policy.stale_after, now - policy.retention
+        await self._store.write(lambda session: session.close_stale(stale, now))
+        pruned = 1
+        while pruned:
+            pruned = await self._store.write(lambda session: session.prune(old, _PRUNE_AT_MOST))
+
+
+class _Pace:
+    """How many requests may leave now: a bucket that refills at the rate and holds one second."""
+
+    def __init__(self) -> None:
+        self._tokens, self._at = 0.0, float("-inf")
+
+    def free(self, rate: float, at: float) -> int:
+        """Refill for the time passed (`at`: monotonic seconds); return the whole tokens."""
+        self._tokens = min(max(rate, 1.0), self._tokens + (at - self._at) * rate)
+        self._at = at
+        return int(self._tokens)
+
+    def take(self, tokens: int) -> None:
+        """Use tokens up."""
+        self._tokens -= tokens
+
+
+def _settle(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
+    session.finish_attempt(attempt)
+    return session.settle(
+        attempt.id,
+        settlement.state,
+        now=now,
+        due_at=settlement.due_at,
+        note=settlement.note,
+    )
+
+
+def _answered(attempt: Attempt, answer: Answer, outcome: Outcome, now: datetime) -> Attempt:
+    return replace(
+        attempt,
+        finished_at=now,
+        outcome=outcome,
+        ret_code=answer.ret_code,
+        message=answer.message,
+        req_uuid=answer.req_uuid,
+        session_no=answer.session_no,
+    )
+
+
+def _lease(uvms: UvmsSettings) -> timedelta:
+    """How long a request can take at the most: a slot, TCP, TLS and writing, then the answer."""
+    return 4 * uvms.connect_timeout + uvms.read_timeout + _LEASE_MARGIN
+
+
+def _template(policy: Policy, call: Call) -> VoiceTemplate | None:
+    receiver = policy.receivers.get(call.receiver)
+    if receiver is None:
+        return None
+    resolved = call.reason is Reason.RESOLVED
+    return policy.voice_templates.get(
+        receiver.resolved_template if resolved else receiver.voice_template
+    )
+
+
+def _request(policy: Policy, call: Call, template: VoiceTemplate, attempt: Attempt) -> SendRequest:
+    receiver = policy.receivers[call.receiver]
+    return SendRequest(
+        called=call.phone,
+        template_id=template.id,
+        params=attempt.params,
+        user_id=attempt.id,
+        from_number=receiver.from_number,
+        group_type=receiver.group_type,
+        dispatch_rule=receiver.dispatch_rule,
+    )
