@@ -10,6 +10,8 @@
     ├── InvalidTemplate          a parameter template that does not compile
     ├── ConfigError              routes.yaml is wrong; carries every problem found
     ├── SettingsError            the environment is wrong
+    ├── NotFound                 there is no such page, call, person, …       -> HTTP 404
+    ├── NotPossible              it is there, but this cannot be done to it   -> HTTP 409
     └── StoreError
         ├── StoreUnavailable     cannot commit now; trying again later may help -> HTTP 503
         └── StoreInUse           another process owns this store
@@ -73,6 +75,14 @@ class InvalidTemplate(AdapterError):
 
 class SettingsError(AdapterError):
     """An environment variable or command line option is missing or wrong."""
+
+
+class NotFound(AdapterError):
+    """What was asked for by name or id is not there."""
+
+
+class NotPossible(AdapterError):
+    """It is there, but in a state in which this cannot be done; the text says in which."""
 
 
 class StoreError(AdapterError):
