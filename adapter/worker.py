@@ -162,7 +162,8 @@ class Worker:
         for ready in claimed.ready:
             self._start(tasks, self._make(ready), f"call {ready.call.id}")
         self._tell_claimed(claimed)
-        return 0.0 if claimed.ready else 0.05
+        # Nothing: the phones that are due are ringing just now, and we wake when they are done.
+        return 0.0 if claimed.ready or claimed.limited or claimed.ended else _POLL_SECONDS
 
     def _start(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
         task = tasks.create_task(self._guarded(work), name=name)

@@ -321,7 +321,7 @@ broken(
     changed("alertname }}", "alertname | uper }}"),
     (
         "7:14: voice_templates.outage.params[0]: found the unknown filter 'uper', "
-        "expected a filter that exists; did you mean upper?"
+        "expected one that exists; did you mean upper?"
     ),
 )
 broken(
@@ -949,7 +949,8 @@ broken(
     added("delivery: {give_up: 5m}\n"),
     (
         '22:12: delivery.give_up: found the unknown key "give_up", expected '
-        'give_up_after or reconcile_for; did you mean "give_up_after"?'
+        "give_up_after, reconcile_for, reconcile_first, record_visible_after, retry_initial, "
+        'retry_cap or account_probe_interval; did you mean "give_up_after"?'
     ),
 )
 broken(
