@@ -1,0 +1,33 @@
+"""When a phone rings: the decisions about alerts, pages and calls, as pure functions.
+
+`records`: what goes in and comes out. `decisions`: one notification's alerts -> pages open, stay or
+close, and what is said of each alert. `owing`: the calls about a page so far -> which one its
+people are owed, and when. `limits`: when a phone may ring again.
+
+Nothing here does I/O, reads a clock or makes up an id: `now` and `new_id` come in.
+"""
+
+from adapter.paging.decisions import LATE_NEWS, decide
+from adapter.paging.limits import limited_until
+from adapter.paging.records import (
+    AlertKey,
+    Changes,
+    Known,
+    PageKey,
+    Routed,
+    Verdict,
+    page_key,
+)
+
+__all__ = [
+    "LATE_NEWS",
+    "AlertKey",
+    "Changes",
+    "Known",
+    "PageKey",
+    "Routed",
+    "Verdict",
+    "decide",
+    "limited_until",
+    "page_key",
+]

@@ -1,0 +1,370 @@
+"""One notification's alerts: which pages open, stay or close, and what is said of each alert.
+
+Whom a page owes which call is judged in `owing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from adapter.model import (
+    Alert,
+    Call,
+    CallState,
+    Episode,
+    Page,
+    Person,
+    Reason,
+    Receiver,
+    Status,
+    Timing,
+)
+from adapter.paging.owing import calls_by_phone, news_due, owed_again, people_told, shortest
+from adapter.paging.records import AlertKey, Changes, Known, Routed, Verdict, page_key
+
+_NEW_EPISODE_ID = 0  # the store numbers episodes; one that it has not seen yet has none
+
+# How long news with an old startsAt counts as a late retry. Alertmanager retries inside one flush
+# (group_interval long); an alert that is still posted after this fires indeed, though somebody
+# took it for resolved: Prometheus keeps the startsAt when its Alertmanager lost it for a while.
+LATE_NEWS = timedelta(hours=1)
+
+
+def decide(
+    routed: Iterable[Routed],
+    known: Known,
+    *,
+    truncated: bool,
+    now: datetime,
+    new_id: Callable[[], str],
+) -> Changes:
+    """Decide what one notification changes.
+
+    First every alert finds its episode, then every page that was touched opens, closes or stays,
+    and owes its calls.
+    `truncated`: the sender left alerts out, so that an empty page proves nothing.
+    """
+    desk = _Desk(known, truncated=truncated, now=now, new_id=new_id)
+    for item in _one_each(routed):
+        desk.take(item)
+    return desk.close()
+
+
+def _one_each(routed: Iterable[Routed]) -> Iterable[Routed]:
+    """Choose for alerts that a body names twice, or that several routes send to one receiver.
+
+    Firing outweighs resolved, and a route that rings now one that is muted; else the first counts.
+    """
+    chosen: dict[AlertKey, Routed] = {}
+    for item in routed:
+        held = chosen.setdefault(item.alert_key, item)
+        if held is not item and _weight(item) > _weight(held):
+            chosen[item.alert_key] = item
+    return chosen.values()
+
+
+def _weight(item: Routed) -> tuple[bool, bool]:
+    return item.alert.status is Status.FIRING, not item.muted_by
+
+
+class _Touched:
+    """A page of this notification while it is being decided."""
+
+    def __init__(self, page: Page, receiver: Receiver, *, is_new: bool, firing: int) -> None:
+        self.page = page
+        self.was = page
+        self.receiver = receiver
+        self.is_new = is_new
+        self.firing = firing  # how many of its alerts fire
+        self.muted = True  # every route that touched it is silenced now
+        self.joined: list[Routed] = []
+        self.confirmed: list[Routed] = []  # known to fire, and not muted
+        self.newest = 0  # id of the youngest episode of those
+
+
+class _Desk:
+    """The working state of one decision."""
+
+    def __init__(
+        self, known: Known, *, truncated: bool, now: datetime, new_id: Callable[[], str]
+    ) -> None:
+        self._known, self._truncated, self._now, self._new_id = known, truncated, now, new_id
+        self._touched: dict[str, _Touched] = {}
+        self._latest = {
+            page_key(page.receiver, page.group_labels): page for page in _open_last(known.pages)
+        }
+        self._new_episodes: list[Episode] = []
+        self._changed_episodes: list[Episode] = []
+        self._new_calls: list[Call] = []
+        self._changed_calls: list[Call] = []
+        self._verdicts: list[Verdict] = []
+
+    # --- alerts ---
+
+    def take(self, item: Routed) -> None:
+        """Find the episode of one alert: opened, confirmed, ended, or none."""
+        prior = self._known.episodes.get(item.alert_key)
+        firing = item.alert.status is Status.FIRING
+        if not item.receiver.people and (firing or prior is None):
+            self._verdict(item, Reason.NO_RECEIVER, "the receiver calls no one")
+        elif firing:
+            self._fires(item, prior)
+        else:
+            self._resolves(item, prior)
+
+    def _fires(self, item: Routed, prior: Episode | None) -> None:
+        if prior is not None and prior.firing:
+            self._goes_on(item, prior)
+        elif prior is not None and _is_late(item.alert, prior, self._now):
+            detail = f"its episode ended at {prior.ends_at}"
+            self._verdict(item, Reason.STALE, detail, prior.page_id)
+        elif item.muted_by:
+            self._verdict(item, Reason.MUTED, _muted(item))
+        else:
+            touched = self._page_for(item)
+            touched.joined.append(item)
+            touched.firing += 1
+            self._new_episodes.append(_episode(item, touched.page.id, self._now))
+
+    def _goes_on(self, item: Routed, prior: Episode) -> None:
+        newest_words = _in_words_of(item.alert, prior)
+        if newest_words != prior:
+            self._changed_episodes.append(newest_words)
+        touched = self._page_of(prior, item)
+        if item.muted_by:
+            self._verdict(item, Reason.MUTED, _muted(item), prior.page_id)
+        else:
+            touched.confirmed.append(item)
+            touched.newest = max(touched.newest, prior.id)
+
+    def _resolves(self, item: Routed, prior: Episode | None) -> None:
+        ended = min(item.alert.ends_at or self._now, self._now)
+        if prior is None:
+            # Kept, so that a late retry of "firing" is known for what it is.
+            self._new_episodes.append(_episode(item, None, self._now, ended=ended))
+            self._verdict(item, Reason.RESOLVED, "was not known to fire")
+        elif not prior.firing:
+            if prior.ends_at is None or ended > prior.ends_at:
+                self._changed_episodes.append(replace(prior, ends_at=ended))
+            if prior.page_id is not None:
+                self._page_of(prior, item)  # it may be held open by alerts that were left out
+            self._verdict(item, Reason.DUPLICATE, "had resolved before", prior.page_id)
+        elif ended < prior.starts_at:
+            detail = f"ended at {ended}, before this episode began"
+            self._verdict(item, Reason.STALE, detail, prior.page_id)
+        else:
+            self._changed_episodes.append(replace(prior, firing=False, ends_at=ended))
+            self._page_of(prior, item).firing -= 1
+            self._verdict(item, Reason.RESOLVED, "", prior.page_id)
+
+    # --- pages ---
+
+    def _page_of(self, episode: Episode, item: Routed) -> _Touched:
+        """Return the page that an episode of it belongs to, whatever the routes say today."""
+        assert episode.page_id is not None, "only an alert heard of as resolved has no page"  # noqa: S101
+        return self._touch(self._known.pages[episode.page_id], item)
+
+    def _page_for(self, item: Routed) -> _Touched:
+        """Return the open page of the alert's group; else reopen or open one."""
+        latest = self._latest.get(item.page_key)
+        if latest is None or self._is_over(latest, item.timing):
+            latest = Page(
+                id=self._new_id(),
+                receiver=item.receiver.name,
+                group_labels=item.group_labels,
+                opened_at=self._now,
+                confirmed_at=self._now,
+            )
+            self._latest[item.page_key] = latest
+            return self._touch(latest, item, is_new=True)
+        touched = self._touch(latest, item)
+        if touched.page.closed_at is not None:
+            touched.page = replace(touched.page, closed_at=None, acknowledged_at=None)
+            self._cancel(touched.page, (Reason.RESOLVED,), "the page opened again")
+        return touched
+
+    def _is_over(self, page: Page, timing: Timing) -> bool:
+        return page.closed_at is not None and self._now - page.closed_at >= timing.group_interval
+
+    def _touch(self, page: Page, item: Routed, *, is_new: bool = False) -> _Touched:
+        touched = self._touched.get(page.id)
+        if touched is None:
+            firing = self._known.firing.get(page.id, 0)
+            touched = _Touched(page, item.receiver, is_new=is_new, firing=firing)
+            self._touched[page.id] = touched
+        touched.muted = touched.muted and bool(item.muted_by)
+        return touched
+
+    # --- calls ---
+
+    def close(self) -> Changes:
+        """Settle every touched page and hand over what has to be written."""
+        for touched in self._touched.values():
+            self._settle(touched)
+        pages = self._touched.values()
+        return Changes(
+            new_pages=tuple(touched.page for touched in pages if touched.is_new),
+            changed_pages=tuple(
+                touched.page
+                for touched in pages
+                if not touched.is_new and touched.page != touched.was
+            ),
+            new_episodes=tuple(self._new_episodes),
+            changed_episodes=tuple(self._changed_episodes),
+            new_calls=tuple(self._new_calls),
+            changed_calls=tuple(self._changed_calls),
+            verdicts=tuple(self._verdicts),
+        )
+
+    def _settle(self, touched: _Touched) -> None:
+        calls = self._known.calls.get(touched.page.id, ())
+        if touched.joined:
+            self._owe_news(touched, calls)
+        if touched.confirmed:
+            self._owe_again(touched, calls)
+        if touched.page.closed_at is None:
+            touched.page = replace(touched.page, confirmed_at=self._now, truncated=self._truncated)
+            if touched.firing <= 0 and not self._truncated:
+                self._close(touched, calls)
+
+    def _owe_news(self, touched: _Touched, calls: Sequence[Call]) -> None:
+        """Every person of the receiver hears of the alerts that joined, in one call each."""
+        reason = Reason.FIRST if touched.is_new else Reason.NEW_ALERTS
+        timing, by_phone = _timing(touched.joined), calls_by_phone(calls)
+        due_times = []
+        for person in touched.receiver.people:
+            theirs = by_phone.get(person.phone, ())
+            waiting = [call.due_at for call in theirs if call.state is CallState.WAITING]
+            if not waiting:  # else they are in: a call is rendered when it is made
+                due = news_due(theirs, timing, self._now)
+                self._call(touched.page, person, reason, due)
+                waiting = [due]
+            due_times += waiting
+        detail = f"call due at {min(due_times).isoformat()}"
+        for item in touched.joined:
+            self._verdict(item, reason, detail, touched.page.id)
+
+    def _owe_again(self, touched: _Touched, calls: Sequence[Call]) -> None:
+        """Ring again who could not be told, and who was told longer than repeat_interval ago."""
+        timing, by_phone = _timing(touched.confirmed), calls_by_phone(calls)
+        due_times = []
+        # The call about alerts that joined just now is the latest call: no repeat is due.
+        for person in () if touched.joined else touched.receiver.people:
+            owed = owed_again(touched.page, person, by_phone, timing, touched.newest)
+            # A webhook that comes a little early is the last one for a whole repeat_interval of
+            # the sender's: it counts, and the call waits for its time.
+            if owed is not None and owed[1] <= self._now + timing.group_interval:
+                reason, due = owed[0], max(owed[1], self._now)
+                self._call(touched.page, person, reason, due)
+                due_times.append(due)
+        reason, detail = _said_again(touched.page, due_times)
+        for item in touched.confirmed:
+            self._verdict(item, reason, detail, touched.page.id)
+
+    def _close(self, touched: _Touched, calls: Sequence[Call]) -> None:
+        """Close a page in which no known alert fires, and call back who heard of it."""
+        touched.page = replace(touched.page, closed_at=self._now)
+        about_firing = (Reason.FIRST, Reason.NEW_ALERTS, Reason.REPEAT)
+        self._cancel(touched.page, about_firing, "its alerts resolved")
+        if touched.receiver.send_resolved and not touched.muted:
+            for person in people_told(calls):
+                self._call(touched.page, person, Reason.RESOLVED, self._now)
+
+    def _cancel(self, page: Page, reasons: tuple[Reason, ...], note: str) -> None:
+        self._changed_calls += [
+            replace(call, state=CallState.CANCELLED, settled_at=self._now, note=note)
+            for call in self._known.calls.get(page.id, ())
+            if call.state is CallState.WAITING and call.reason in reasons
+        ]
+
+    def _call(self, page: Page, person: Person, reason: Reason, due: datetime) -> None:
+        self._new_calls.append(
+            Call(
+                id=self._new_id(),
+                page_id=page.id,
+                receiver=page.receiver,
+                person=person.name,
+                phone=person.phone,
+                reason=reason,
+                state=CallState.WAITING,
+                created_at=self._now,
+                due_at=due,
+                due_since=due,
+            )
+        )
+
+    def _verdict(
+        self, item: Routed, reason: Reason, detail: str, page_id: str | None = None
+    ) -> None:
+        self._verdicts.append(
+            Verdict(
+                alert=item.alert,
+                receiver=item.receiver.name,
+                reason=reason,
+                page_id=page_id,
+                detail=detail,
+            )
+        )
+
+
+def _said_again(page: Page, due_times: Sequence[datetime]) -> tuple[Reason, str]:
+    """What is said of alerts that were known to fire."""
+    if due_times:
+        return Reason.REPEAT, f"call due at {min(due_times).isoformat()}"
+    if page.acknowledged_at is not None:
+        return Reason.ACKNOWLEDGED, f"acknowledged at {page.acknowledged_at.isoformat()}"
+    return Reason.DUPLICATE, "known to fire, and not yet due again"
+
+
+def _is_late(alert: Alert, prior: Episode, now: datetime) -> bool:
+    """Whether "firing" is late news about the episode that ended, and no new one."""
+    if alert.starts_at is None or prior.ends_at is None:
+        return False
+    return alert.starts_at <= prior.ends_at and now - prior.ends_at < LATE_NEWS
+
+
+def _episode(
+    item: Routed, page_id: str | None, now: datetime, *, ended: datetime | None = None
+) -> Episode:
+    alert = item.alert
+    return Episode(
+        id=_NEW_EPISODE_ID,
+        receiver=item.receiver.name,
+        fingerprint=alert.fingerprint,
+        page_id=page_id,
+        firing=ended is None,
+        # A sender's clock may be ahead; its "resolved" must not seem older than this.
+        starts_at=min(alert.starts_at or now, now),
+        ends_at=ended,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        values=alert.values,
+        generator_url=alert.generator_url,
+    )
+
+
+def _in_words_of(alert: Alert, prior: Episode) -> Episode:
+    """Return the episode with the newest words of its alert: a call is rendered when it is made."""
+    return replace(
+        prior,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        values=alert.values,
+        generator_url=alert.generator_url,
+    )
+
+
+def _timing(items: Iterable[Routed]) -> Timing:
+    return shortest(item.timing for item in items)
+
+
+def _open_last(pages: Mapping[str, Page]) -> list[Page]:
+    """Return pages by age, those that are open after all that are closed."""
+    return sorted(pages.values(), key=lambda page: (page.closed_at is None, page.opened_at))
+
+
+def _muted(item: Routed) -> str:
+    return "by time interval " + ", ".join(item.muted_by)
