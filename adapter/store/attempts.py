@@ -1,0 +1,169 @@
+"""Claiming a call, and settling it: conditional at every step, fenced by the attempt's id.
+
+A call is held by the attempt that claimed it. Whoever comes back late, after the call went on
+without it, settles nothing. A call and those bundled into it move together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from adapter.model import Attempt, Call, CallState, PhoneNumber
+from adapter.store.part import Part
+from adapter.store.rows import attempt_of, attempt_row, call_of
+from adapter.store.schema import attempts, call_is_open, calls, episodes
+
+_NEW_ATTEMPTS = attempts.insert()
+_FINISHED_ATTEMPTS = attempts.update().where(attempts.c.id == sa.bindparam("key"))
+
+# What a call that nobody holds looks like.
+_LET_GO = {"attempt_id": None, "bundled_into": None, "named_through": None}
+
+_RETRIABLE = (CallState.REFUSED, CallState.GAVE_UP, CallState.CANCELLED)
+
+
+class Attempts(Part):
+    """The side of the store that calls are made from."""
+
+    def begin(self, lead: Call, attempt: Attempt, lease_until: datetime) -> bool:
+        """Claim a call with what it bundles, and write its attempt down before anything leaves.
+
+        Return False where somebody else has claimed it.
+        """
+        youngest = (
+            sa.select(sa.func.max(episodes.c.id))
+            .where(episodes.c.page_id == calls.c.page_id)
+            .scalar_subquery()
+        )
+        claim = (
+            calls.update()
+            .where(calls.c.state == CallState.WAITING)
+            .values(
+                state=CallState.SENDING,
+                attempt_id=attempt.id,
+                attempts=calls.c.attempts + 1,
+                dialled_at=attempt.started_at,
+                named_through=youngest,
+                limited_until=None,
+                due_at=lease_until,
+            )
+        )
+        leading = claim.where(calls.c.id == lead.id).values(bundled_into=None)
+        if self._connection.execute(leading).rowcount == 0:
+            return False
+        self._connection.execute(claim.where(calls.c.bundled_into == lead.id))
+        self._write(_NEW_ATTEMPTS, [attempt_row(attempt) | {"phone": lead.phone.e164}])
+        return True
+
+    def end(self, lead: Call, state: CallState, now: datetime, note: str) -> None:
+        """End a waiting call, and what it bundles, for which no request will leave."""
+        waiting = calls.update().where(
+            sa.or_(calls.c.id == lead.id, calls.c.bundled_into == lead.id),
+            calls.c.state == CallState.WAITING,
+        )
+        self._connection.execute(waiting.values(state=state, settled_at=now, note=note))
+
+    def rendered(self, attempt_id: str, template_id: str, params: Sequence[str]) -> None:
+        """Keep the words of an attempt; they are what its person hears."""
+        one = attempts.update().where(attempts.c.id == attempt_id)
+        self._connection.execute(one.values(template_id=template_id, params=list(params)))
+
+    def finish_attempt(self, attempt: Attempt) -> None:
+        """Keep what the vendor answered."""
+        self._write(_FINISHED_ATTEMPTS, [attempt_row(attempt) | {"key": attempt.id}])
+
+    def settle(
+        self,
+        attempt_id: str,
+        state: CallState,
+        *,
+        now: datetime,
+        due_at: datetime | None,
+        note: str,
+    ) -> bool:
+        """Move the call that an attempt holds, and what it bundles, to its next state.
+
+        `due_at` is required of every open state. Return False where the attempt holds no call any
+        more: its lease ran out and somebody else went on.
+        """
+        values: dict[str, Any] = {"state": state, "note": note}
+        if state.open:
+            if due_at is None:
+                raise ValueError(f"a {state} call needs a time when it is due")
+            values["due_at"] = due_at
+        else:
+            values["settled_at"] = now
+        if state is CallState.WAITING:
+            values |= _LET_GO
+        held = calls.update().where(calls.c.attempt_id == attempt_id, call_is_open)
+        return self._connection.execute(held.values(values)).rowcount > 0
+
+    def orphans(self, now: datetime, *, all_of_them: bool = False) -> list[tuple[Call, Attempt]]:
+        """Return the calls whose attempt nobody will finish: their lease has run out.
+
+        `all_of_them`: this process has just started and owns the store alone.
+        """
+        return self._held(CallState.SENDING, None if all_of_them else now)
+
+    def due_look_ups(self, now: datetime) -> list[tuple[Call, Attempt]]:
+        """Return the calls of unknown outcome whose next look-up is due, with their attempts."""
+        return self._held(CallState.UNKNOWN, now)
+
+    def _held(self, state: CallState, due_by: datetime | None) -> list[tuple[Call, Attempt]]:
+        """Return the calls in a state and the attempts that hold them; of a bundle, its lead."""
+        query = (
+            sa.select(calls, attempts)
+            .join(attempts, attempts.c.id == calls.c.attempt_id)
+            .where(call_is_open, calls.c.state == state, attempts.c.call_id == calls.c.id)
+            .order_by(calls.c.due_at, calls.c.id)
+        )
+        if due_by is not None:
+            query = query.where(calls.c.due_at <= due_by)
+        width = len(calls.c)
+        return [
+            (call_of(row[:width]), attempt_of(row[width:]))
+            for row in self._connection.execute(query)
+        ]
+
+    def lease(self, attempt_id: str, until: datetime) -> bool:
+        """Keep a call of unknown outcome for one look-up; False where somebody else has it.
+
+        Ask in the transaction that found the look-up due.
+        """
+        due = calls.update().where(
+            calls.c.attempt_id == attempt_id,
+            calls.c.state == CallState.UNKNOWN,
+            calls.c.due_at < until,
+        )
+        return self._connection.execute(due.values(due_at=until)).rowcount > 0
+
+    def sessions_used(self, phone: PhoneNumber, since: datetime) -> set[str]:
+        """Return the SessionNos that other attempts at this phone have been given."""
+        query = sa.select(attempts.c.session_no).where(
+            attempts.c.phone == phone.e164,
+            attempts.c.started_at >= since,
+            attempts.c.session_no != "",
+        )
+        return set(self._connection.scalars(query))
+
+    def retry(self, call_id: str, now: datetime) -> bool:
+        """Make a call due now that had ended without reaching anyone; False: there is no such.
+
+        What was bundled into it comes back with it, each for itself.
+        """
+        again = {
+            "state": CallState.WAITING,
+            "due_at": now,
+            "due_since": now,
+            "settled_at": None,
+            "note": "asked for again",
+        }
+        ended = calls.update().where(
+            sa.or_(calls.c.id == call_id, calls.c.bundled_into == call_id),
+            calls.c.state.in_(_RETRIABLE),
+        )
+        return self._connection.execute(ended.values(again | _LET_GO)).rowcount > 0

@@ -1,0 +1,105 @@
+"""What is done to pages by hand or by age, and what is forgotten."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from adapter.model import CallState, Reason
+from adapter.store.part import Part
+from adapter.store.records import Rejected
+from adapter.store.rows import rejected_row
+from adapter.store.schema import (
+    call_is_open,
+    calls,
+    episodes,
+    is_firing,
+    page_is_open,
+    pages,
+    probe,
+    rejected,
+)
+
+_NEW_REJECTED = rejected.insert()
+
+
+class Housekeeping(Part):
+    """The side of the store that keeps it small and true."""
+
+    def acknowledge(self, page_id: str, now: datetime) -> bool:
+        """Note that somebody has taken the open page; False: there is no such."""
+        page = pages.update().where(pages.c.id == page_id, page_is_open)
+        return self._connection.execute(page.values(acknowledged_at=now)).rowcount > 0
+
+    def close_stale(self, confirmed_before: datetime, now: datetime) -> int:
+        """Close the open pages that no webhook has confirmed for long; return how many."""
+        is_stale = sa.and_(page_is_open, pages.c.confirmed_at < confirmed_before)
+        stale = sa.select(pages.c.id).where(is_stale)
+        waiting = calls.update().where(
+            calls.c.page_id.in_(stale), calls.c.state == CallState.WAITING
+        )
+        note = "no webhook has confirmed the page for long"
+        self._connection.execute(
+            waiting.values(state=CallState.CANCELLED, settled_at=now, note=note)
+        )
+        last_heard = (
+            sa.select(pages.c.confirmed_at)
+            .where(pages.c.id == episodes.c.page_id)
+            .scalar_subquery()
+        )
+        firing = episodes.update().where(is_firing, episodes.c.page_id.in_(stale))
+        self._connection.execute(firing.values(firing=False, ends_at=last_heard))
+        closed = pages.update().where(is_stale).values(closed_at=now, truncated=False)
+        return self._connection.execute(closed).rowcount
+
+    def prune(self, before: datetime, most: int) -> int:
+        """Forget what ended before then, at most so many of each kind; return how many.
+
+        Closed pages go with all that belongs to them, unless a phone may still ring for them. Of
+        pages that stay open for long, alerts that resolved go, and calls that a later one of their
+        kind has made useless.
+        """
+        busy = sa.select(calls.c.id).where(call_is_open, calls.c.page_id == pages.c.id)
+        old_pages = sa.select(pages.c.id).where(pages.c.closed_at < before, sa.not_(busy.exists()))
+        old_episodes = sa.select(episodes.c.id).where(episodes.c.ends_at < before)
+        old_calls = sa.select(calls.c.id).where(
+            calls.c.settled_at < before, sa.or_(calls.c.page_id.is_(None), _made_useless())
+        )
+        old_bodies = sa.select(rejected.c.id).where(rejected.c.received_at < before)
+        deletions = (
+            pages.delete().where(pages.c.id.in_(old_pages.limit(most))),
+            episodes.delete().where(episodes.c.id.in_(old_episodes.limit(most))),
+            calls.delete().where(calls.c.id.in_(old_calls.limit(most))),
+            rejected.delete().where(rejected.c.id.in_(old_bodies.limit(most))),
+        )
+        return sum(self._connection.execute(deletion).rowcount for deletion in deletions)
+
+    def probe(self, now: datetime) -> None:
+        """Write something, to see whether anything can be written."""
+        values = {"id": 1, "at": now}
+        if self._connection.execute(probe.update().values(values)).rowcount == 0:
+            self._connection.execute(probe.insert().values(values))
+
+    def reject(self, body: Rejected, keep: int) -> None:
+        """Keep a refused body, and of all of them only the newest."""
+        self._write(_NEW_REJECTED, [rejected_row(body)])
+        kept = sa.select(rejected.c.id).order_by(rejected.c.id.desc()).limit(keep)
+        self._connection.execute(rejected.delete().where(rejected.c.id.not_in(kept)))
+
+
+def _made_useless() -> sa.ColumnElement[bool]:
+    """Match the calls after which the same phone was told more about the same page."""
+    later = calls.alias()
+    return (
+        sa.select(later.c.id)
+        .where(
+            later.c.page_id == calls.c.page_id,
+            later.c.phone == calls.c.phone,
+            later.c.state == CallState.ACCEPTED,
+            (later.c.reason == Reason.RESOLVED) == (calls.c.reason == Reason.RESOLVED),
+            later.c.settled_at > calls.c.settled_at,
+            later.c.named_through >= sa.func.coalesce(calls.c.named_through, 0),
+        )
+        .exists()
+    )

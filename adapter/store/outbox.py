@@ -1,0 +1,181 @@
+"""Whom to call next, and with which words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from adapter.delivery.outcomes import Outcome
+from adapter.model import Call, CallState, Episode, Page, PhoneNumber, Reason
+from adapter.store.part import Part
+from adapter.store.records import DuePhone
+from adapter.store.rows import call_of, episode_of, page_of
+from adapter.store.schema import attempts, call_is_open, calls, episodes, is_firing, pages
+
+_ABOUT_FIRING = (Reason.FIRST, Reason.NEW_ALERTS, Reason.REPEAT)
+
+# What counts as ringing: what rang, may have rung, or may be ringing now.
+_MAY_HAVE_RUNG = sa.or_(
+    attempts.c.outcome.is_(None), attempts.c.outcome.in_((Outcome.ACCEPTED, Outcome.UNKNOWN))
+)
+
+# Who was not called for so long is as good as never called.
+_FAIRNESS_WINDOW = timedelta(days=1)
+
+
+class Outbox(Part):
+    """The side of the store that says what is to be done."""
+
+    def due_phones(self, now: datetime) -> list[DuePhone]:
+        """Return the phones with calls due, the one not reached for longest first.
+
+        A phone that is being rung now is left out: nobody answers two calls at once.
+        """
+        last_rung = (
+            sa.select(sa.func.max(attempts.c.started_at))
+            .where(
+                attempts.c.phone == calls.c.phone,
+                attempts.c.started_at > now - _FAIRNESS_WINDOW,
+                _MAY_HAVE_RUNG,
+            )
+            .scalar_subquery()
+        )
+        first_due = sa.func.min(calls.c.due_at, type_=calls.c.due_at.type)
+        query = (
+            sa.select(calls.c.phone, first_due.label("first_due"), sa.func.count().label("calls"))
+            .where(_is_due(now), calls.c.phone.not_in(_ringing()))
+            .group_by(calls.c.phone)
+            .order_by(last_rung.asc().nulls_first(), sa.literal_column("first_due"), calls.c.phone)
+        )
+        return [
+            DuePhone(phone=PhoneNumber(row.phone), due_at=row.first_due, calls=row.calls)
+            for row in self._connection.execute(query)
+        ]
+
+    def dialled_since(self, phone: PhoneNumber, since: datetime) -> list[datetime]:
+        """Return when the phone rang, or may have rung, since then; oldest first."""
+        query = (
+            sa.select(attempts.c.started_at)
+            .where(attempts.c.phone == phone.e164, attempts.c.started_at > since, _MAY_HAVE_RUNG)
+            .order_by(attempts.c.started_at)
+        )
+        return list(self._connection.scalars(query))
+
+    def limit(self, phone: PhoneNumber, now: datetime, until: datetime) -> int:
+        """Let every call that is due for the phone wait; return how many do.
+
+        Waiting for a limit is not failing: giving up counts from the new time.
+        """
+        due = calls.update().where(_is_due(now), calls.c.phone == phone.e164)
+        values = {"due_at": until, "due_since": until, "limited_until": until}
+        return self._connection.execute(due.values(values)).rowcount
+
+    def due_calls(self, phone: PhoneNumber, now: datetime, most: int) -> list[Call]:
+        """Return the phone's due calls, the one due for longest first, at most so many.
+
+        None while the phone is being rung.
+        """
+        query = (
+            calls.select()
+            .where(
+                _is_due(now), calls.c.phone == phone.e164, sa.literal(phone.e164).not_in(_ringing())
+            )
+            .order_by(calls.c.due_since, calls.c.created_at, calls.c.id)
+            .limit(most)
+        )
+        return [call_of(row) for row in self._connection.execute(query)]
+
+    def bundle(self, lead: Call, now: datetime) -> int:
+        """Let one call say the words of all calls like it that are due; return how many others.
+
+        Only calls about firing alerts are alike.
+        """
+        if lead.reason not in _ABOUT_FIRING:
+            return 0
+        others = calls.update().where(
+            _is_due(now),
+            calls.c.phone == lead.phone.e164,
+            calls.c.receiver == lead.receiver,
+            calls.c.reason.in_(_ABOUT_FIRING),
+            calls.c.id != lead.id,
+        )
+        return self._connection.execute(others.values(bundled_into=lead.id)).rowcount
+
+    def page(self, page_id: str) -> Page | None:
+        """Return a page, or None where there is none of this id."""
+        row = self._connection.execute(pages.select().where(pages.c.id == page_id)).one_or_none()
+        return None if row is None else page_of(row)
+
+    def alerts_named_by(self, lead: Call) -> list[Episode]:
+        """Return the alerts that a call, with what it bundles, has to name now, oldest first.
+
+        A call about firing alerts names those its person has not heard of yet, a repeat all that
+        fire, unless somebody has taken the page meanwhile. A call about resolved ones names those
+        the person had heard of. Where alerts were hidden from us (a truncated page), resolved ones
+        count as firing: we cannot know.
+        """
+        said = sa.select(calls.c.page_id).where(_said_by(lead))
+        heard = _heard(lead.phone, said, calls.c.reason != Reason.RESOLVED)
+        query = (
+            sa.select(episodes)
+            .join(pages, pages.c.id == episodes.c.page_id)
+            .outerjoin(heard, heard.c.page_id == episodes.c.page_id)
+            .where(episodes.c.page_id.in_(said))
+            .order_by(episodes.c.id)
+        )
+        heard_through = sa.func.coalesce(heard.c.through, 0)
+        if lead.reason is Reason.RESOLVED:
+            called_back = _heard(lead.phone, said, calls.c.reason == Reason.RESOLVED)
+            query = query.outerjoin(called_back, called_back.c.page_id == episodes.c.page_id).where(
+                sa.not_(is_firing),
+                episodes.c.id <= heard_through,
+                episodes.c.id > sa.func.coalesce(called_back.c.through, 0),
+            )
+        else:
+            repeated = said.where(calls.c.reason == Reason.REPEAT)
+            to_repeat = sa.and_(episodes.c.page_id.in_(repeated), pages.c.acknowledged_at.is_(None))
+            query = query.where(
+                sa.or_(is_firing, pages.c.truncated.is_(True)),
+                sa.or_(episodes.c.id > heard_through, to_repeat),
+            )
+        return [episode_of(row) for row in self._connection.execute(query)]
+
+    def next_due(self) -> datetime | None:
+        """Return when the next open call needs attention; None: there is none."""
+        first_due = sa.func.min(calls.c.due_at, type_=calls.c.due_at.type)
+        due: datetime | None = self._connection.scalar(sa.select(first_due).where(call_is_open))
+        return due
+
+
+def _said_by(lead: Call) -> sa.ColumnElement[bool]:
+    """Match a call, and the open ones whose words it says too."""
+    return sa.or_(calls.c.id == lead.id, sa.and_(calls.c.bundled_into == lead.id, call_is_open))
+
+
+def _is_due(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(call_is_open, calls.c.state == CallState.WAITING, calls.c.due_at <= now)
+
+
+def _ringing() -> sa.Select[tuple[str]]:
+    others = calls.alias()
+    return sa.select(others.c.phone).where(
+        others.c.settled_at.is_(None), others.c.state == CallState.SENDING
+    )
+
+
+def _heard(
+    phone: PhoneNumber, said: sa.Select[tuple[str]], about: sa.ColumnElement[bool]
+) -> sa.Subquery:
+    """Up to which episode of each of these pages a phone has been told."""
+    return (
+        sa.select(calls.c.page_id, sa.func.max(calls.c.named_through).label("through"))
+        .where(
+            calls.c.page_id.in_(said),
+            calls.c.phone == phone.e164,
+            calls.c.state == CallState.ACCEPTED,
+            about,
+        )
+        .group_by(calls.c.page_id)
+        .subquery()
+    )

@@ -1,0 +1,20 @@
+"""All SQL: what the domain asks of the database, inside one transaction.
+
+A `Session` lives as long as the transaction that `Store` opened for it. Methods are named in the
+domain's words and return domain records; deciding is not done here.
+"""
+
+from __future__ import annotations
+
+from adapter.store.attempts import Attempts
+from adapter.store.housekeeping import Housekeeping
+from adapter.store.inbox import Inbox
+from adapter.store.outbox import Outbox
+from adapter.store.records import DuePhone, Queue, Rejected
+from adapter.store.views import Views
+
+__all__ = ["DuePhone", "Queue", "Rejected", "Session"]
+
+
+class Session(Inbox, Outbox, Attempts, Views, Housekeeping):
+    """One transaction's view of the store."""

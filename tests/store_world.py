@@ -1,0 +1,168 @@
+"""Records for the store's tests, and a store in a directory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from adapter.model import (
+    Attempt,
+    Call,
+    CallState,
+    Episode,
+    Page,
+    PhoneNumber,
+    Reason,
+)
+from adapter.paging import Changes
+from adapter.store.session import Session
+from adapter.store.store import Store, open_store
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = (
+    timedelta(seconds=1),
+    timedelta(minutes=1),
+    timedelta(hours=1),
+    timedelta(days=1),
+)
+ALICE = PhoneNumber("+8613512345678")
+BOB = PhoneNumber("+8613512345679")
+CAROL = PhoneNumber("+8613512345670")
+
+_numbers = count(1)
+
+
+def database(directory: Path) -> Path:
+    return directory / "uvms-adapter.db"
+
+
+def url(directory: Path) -> str:
+    return f"sqlite:///{database(directory)}"
+
+
+@contextmanager
+def opened(directory: Path, **options: Any) -> Iterator[Store]:
+    """Open the directory's store as the service does, and close it."""
+    store = open_store(url(directory), exclusive=True, **options)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def another_process(directory: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to the database behind the store's back."""
+    with closing(sqlite3.connect(database(directory), isolation_level=None, timeout=0)) as other:
+        yield other
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Let another process hold the write lock."""
+    with another_process(directory) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+# --- records ------------------------------------------------------------------------------------
+
+
+def new_id(kind: str) -> str:
+    return f"{kind}{next(_numbers)}"
+
+
+def page(**values: Any) -> Page:
+    found = Page(
+        id=new_id("page"),
+        receiver="sre",
+        group_labels={"cluster": new_id("c")},
+        opened_at=NOW,
+        confirmed_at=NOW,
+    )
+    return replace(found, **values)
+
+
+def episode(of: Page | None, **values: Any) -> Episode:
+    found = Episode(
+        id=0,
+        receiver="sre",
+        fingerprint=new_id("f"),
+        page_id=None if of is None else of.id,
+        firing=True,
+        starts_at=NOW,
+        ends_at=None,
+        labels={"alertname": "HighLatency"},
+        annotations={"summary": "延迟过高"},
+    )
+    return replace(found, **values)
+
+
+def call(of: Page | None, phone: PhoneNumber = ALICE, **values: Any) -> Call:
+    found = Call(
+        id=new_id("call"),
+        page_id=None if of is None else of.id,
+        receiver="sre",
+        person="alice",
+        phone=phone,
+        reason=Reason.TEST if of is None else Reason.FIRST,
+        state=CallState.WAITING,
+        created_at=NOW,
+        due_at=NOW,
+        due_since=NOW,
+    )
+    return replace(found, **values)
+
+
+def attempt(at: Call, **values: Any) -> Attempt:
+    found = Attempt(id=new_id("attempt"), call_id=at.id, started_at=NOW)
+    return replace(found, **values)
+
+
+# --- acts ---------------------------------------------------------------------------------------
+
+
+def recorded(session: Session, *records: Page | Episode | Call) -> None:
+    """Write new records down as a decision would."""
+    session.record(
+        Changes(
+            new_pages=tuple(each for each in records if isinstance(each, Page)),
+            new_episodes=tuple(each for each in records if isinstance(each, Episode)),
+            new_calls=tuple(each for each in records if isinstance(each, Call)),
+        )
+    )
+
+
+def begun(session: Session, lead: Call, at: datetime = NOW, lease: timedelta = MINUTE) -> Attempt:
+    """Claim a call."""
+    made = attempt(lead, started_at=at)
+    assert session.begin(lead, made, at + lease)
+    return made
+
+
+def accepted(session: Session, lead: Call, at: datetime = NOW) -> Attempt:
+    """Claim a call, and have it taken by the vendor."""
+    made = begun(session, lead, at)
+    session.finish_attempt(replace(made, finished_at=at, outcome="accepted", ret_code=0))
+    assert session.settle(made.id, CallState.ACCEPTED, now=at, due_at=None, note="taken")
+    return made
+
+
+def the_call(session: Session, wanted: Call) -> Call:
+    """Return a call as it stands now."""
+    [found] = session.find_calls(text=wanted.id, limit=1)
+    return found
+
+
+def in_one_go(directory: Path, job: Callable[[Session], Any]) -> Any:
+    """Run one job in a store of its own."""
+    with opened(directory) as store:
+        return store.write_now(job)
