@@ -1,0 +1,230 @@
+"""How the command line behaves whatever the command: help, errors, exit codes, pipes, colours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import click
+import pytest
+
+from adapter import __version__
+from adapter.cli import output
+from adapter.cli.main import COMMANDS, cli, run
+
+PROGRAM = [sys.executable, "-m", "adapter"]
+
+
+def test_the_version(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"uvms-adapter, version {__version__}\n"
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_names_every_command_in_80_columns(capsys, flag):
+    assert run([flag]) == 0
+    help_text = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"\n  {name} " not in help_text] == []
+    assert max(map(len, help_text.splitlines())) <= 80
+
+
+def every_command() -> list[list[str]]:
+    """Return the arguments that lead to each command and sub-command."""
+    context = click.Context(cli)
+    found = []
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        found.append([name])
+        if isinstance(command, click.Group):
+            found += [[name, below] for below in command.list_commands(context)]
+    return found
+
+
+@pytest.mark.parametrize("args", every_command(), ids=" ".join)
+def test_help_of_every_command(capsys, args):
+    assert run([*args, "-h"]) == 0
+    help_text = capsys.readouterr().out
+    assert help_text.startswith(f"Usage: uvms-adapter {' '.join(args)}")
+    assert max(map(len, help_text.splitlines())) <= 80
+
+
+def test_the_table_of_commands_leads_to_commands_of_these_names():
+    for name, (where, _) in COMMANDS.items():
+        module, _, attribute = where.partition(":")
+        assert getattr(import_module(module), attribute).name == name
+
+
+def test_what_there_is_not():
+    assert cli.get_command(click.Context(cli), "replay") is None
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (["replay"], "No such command 'replay', try --help"),
+        (["routes", "tst"], "No such command 'tst'"),  # newer clicks suggest one
+        (["routes", "test", "--nope"], "No such option"),
+        (["calls", "explain"], "Missing argument 'ID', try --help"),
+        (
+            ["pages", "list", "--limit", "0"],
+            "Invalid value for '--limit': 0 is not in the range 1<=x<=500, try --help",
+        ),
+        (
+            ["serve", "--listen", "8080"],
+            "Invalid value for '--listen': '8080' is no HOST:PORT, such as 127.0.0.1:8080, "
+            "try --help",
+        ),
+        (
+            ["serve", "--stop-within", "soon"],
+            "Invalid value for '--stop-within': not a valid duration string: \"soon\"",
+        ),
+        (["serve", "--tls-key-file", __file__], "TLS needs --tls-cert-file, try --help"),
+        (
+            ["routes", "test", "--at", "midnight"],
+            "Invalid value for '--at': 'midnight' is no time: write 2026-11-24T03:00:00+08:00, or "
+            "'2026-11-24 03:00' in this machine's time zone, try --help",
+        ),
+    ],
+)
+def test_usage_errors_are_one_line_on_stderr_and_exit_1(capsys, args, error):
+    assert run(args) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"uvms-adapter: error: {error}")
+    assert told.err.count("\n") == 1
+    assert told.err.endswith("ry --help\n")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0:1", "[::1]:1", ":1", "localhost:1"])
+def test_addresses_that_are_taken(monkeypatch, host):
+    heard = []
+    monkeypatch.setattr("adapter.service.Options", lambda **options: heard.append(options))
+
+    async def serve(*_args):
+        return None
+
+    monkeypatch.setattr("adapter.service.serve", serve)
+    assert run(["serve", "--listen", host]) == 0
+    expected = {"[::1]:1": "::1", ":1": "0.0.0.0"}.get(host, host.rpartition(":")[0])
+    assert (heard[0]["host"], heard[0]["port"]) == (expected, 1)
+
+
+@pytest.mark.parametrize("address", ["1.2.3.4", "::1:80", "host:", "host:65536", "host:-1", "a:b:1"])
+def test_addresses_that_are_none(capsys, address):
+    assert run(["serve", "--listen", address]) == 1
+    assert f"{address!r} is no HOST:PORT" in capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    def broken(_path):
+        raise ExceptionGroup("several", [ValueError("a bug")])
+
+    monkeypatch.setattr("adapter.cli.routes.load_file", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        run(["routes", "show"])
+
+
+def test_each_error_of_a_group_is_told(monkeypatch, capsys):
+    def broken(_path):
+        told = FileNotFoundError(2, "No such file or directory", "key.pem")
+        raise ExceptionGroup("several", [told, OSError("the line is down")])
+
+    monkeypatch.setattr("adapter.cli.routes.load_file", broken)
+    assert run(["routes", "show"]) == 1
+    assert capsys.readouterr().err == (
+        "uvms-adapter: error: key.pem: No such file or directory\n"
+        "uvms-adapter: error: the line is down\n"
+    )
+
+
+def test_interrupted(monkeypatch):
+    def interrupted(_path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adapter.cli.routes.load_file", interrupted)
+    assert run(["routes", "show"]) == 130
+
+
+@pytest.mark.parametrize(("shell", "word"), [("zsh", "compdef"), ("fish", "complete --no-files")])
+def test_completion(capsys, shell, word):
+    assert run(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert word in script
+    assert "_UVMS_ADAPTER_COMPLETE" in script
+
+
+def test_completion_of_another_shell(capsys):
+    assert run(["completion", "tcsh"]) == 1
+    assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in capsys.readouterr().err
+
+
+def test_completing_names_loads_no_command():
+    """Nobody waits for the database's driver to learn that `ca` goes on with `call`."""
+    script = (
+        "import sys; from adapter.cli.main import cli; import click;"
+        "print([c.value for c in cli.shell_complete(click.Context(cli), 'ca')],"
+        " 'sqlalchemy' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert found.stdout == "['calls', 'call'] False\n"
+
+
+def test_a_reader_that_goes_away_is_no_failure_to_talk_about(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    found = subprocess.run(
+        [*PROGRAM, "check-config", "--schema"], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (found.returncode, found.stderr) == (1, "")
+
+
+# --- output ------------------------------------------------------------------------------------
+
+
+def test_a_table_fits_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    row = ("0123456789ab", "11-24 03:00:00", "acknowledged", "12345", "r" * 40, 'x="' + "y" * 60)
+    output.print_table(("ID", "OPENED", "STATE", "FIRING", "RECEIVER", "ALERTS"), [row])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("0123456789ab  11-24 03:00:00  acknowledged  12345 ")
+    folded = "".join(lines[1:]).replace(" ", "")
+    assert folded.count("r") == 40
+    assert folded.count("y") == 60
+
+
+def test_a_piped_table_keeps_its_rows_whole(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    output.print_table(("A", "B"), [("1", "word " * 100)])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_hanzi_are_two_columns_wide(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    output.print_facts([("words", "告" * 30)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.count("告") for line in lines] == [16, 14]
+
+
+def test_what_would_steer_the_terminal_is_shown_instead(capsys):
+    output.print_facts([("summary", "a\x1b]0;owned\x07b\u202ec")])
+    assert capsys.readouterr().out == "summary  a\\x1b]0;owned\\x07b\\u202ec\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_only_for_a_terminal(environ, coloured):
+    script = "from adapter.cli import output; output.print_facts([('state', 'refused')])"
+    plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=plain | {"TERM": "xterm"} | environ,
+    )
+    assert ("\x1b[31m" in found.stdout) is coloured
