@@ -4,8 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
+# The modules that do no I/O, and the tests that alone must take every branch of them.
+PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/routing.py,adapter/time_intervals.py,adapter/authentication.py,adapter/sources/*,adapter/paging/*,adapter/rendering/*,adapter/delivery/*
+PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication sources paging rendering delivery,$(wildcard tests/test_$(module)*.py))
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint format type cov schema lock mutation ci clean
+.PHONY: help install demo run test lint format cov schema lock wheel ci clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +41,22 @@ lint: install ## Check style, types and layers
 format: install ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+cov: install ## Prove that tests take every branch of the pure layer
+	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(PURE_TESTS)
+	$(BIN)/python -m coverage report --include='$(PURE)' --show-missing --skip-covered --fail-under=100
+
+schema: install ## Write routes.schema.json anew from the code
+	$(BIN)/uvms-adapter config schema > routes.schema.json
+
+wheel: install ## Build the wheel, install it elsewhere and try it there
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build/wheel-venv && $(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt dist/*.whl
+	cd build && wheel-venv/bin/uvms-adapter --version && wheel-venv/bin/uvms-adapter check-config ../routes.yaml && wheel-venv/bin/uvms-adapter demo > /dev/null
+
+ci: lint test cov demo wheel ## Everything that must hold before a change lands
 
 lock: $(BIN)/python ## Compile the locked requirements from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
