@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from adapter import __version__
 from adapter.model import CallState, Reason, Source
@@ -39,6 +46,7 @@ class Metrics:
         self._intake()
         self._calls(repairs)
         self._process()
+        ProcessCollector(registry=self.registry)  # memory, processor, file descriptors, start time
 
     def _intake(self) -> None:
         self.notifications_received = self._counter(

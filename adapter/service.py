@@ -11,6 +11,7 @@ import random
 import secrets
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -71,24 +72,27 @@ class Options(Record):
 class Current:
     """The policy in force: swapped as one reference, or kept where the new file is wrong."""
 
-    def __init__(self, path: Path, metrics: Metrics, clock: Clock) -> None:
-        self._path, self._metrics, self._clock = path, metrics, clock
+    def __init__(
+        self, path: Path, metrics: Metrics, clock: Clock, load: Callable[[Path], Policy]
+    ) -> None:
+        self._path, self._metrics, self._clock, self._load_file = path, metrics, clock, load
         self._seen: tuple[object, ...] | None = None
+        self._loading = threading.Lock()  # else an older file, read slowly, could come out on top
         self.policy = self._load()
 
     def reload(self) -> None:
         """Load the file again. Raises ConfigError, the policy in force being kept."""
-        try:
-            policy = self._load()
-        except ConfigError as error:
-            self._metrics.config_successful.set(0)
-            _log.error(
-                "loading configuration file failed",
-                file=str(self._path),
-                problems=[str(problem) for problem in error.problems[:20]],
-            )
-            raise
-        self.policy = policy
+        with self._loading:
+            try:
+                self.policy = self._load()
+            except ConfigError as error:
+                self._metrics.config_successful.set(0)
+                _log.error(
+                    "loading configuration file failed",
+                    file=str(self._path),
+                    problems=[str(problem) for problem in error.problems[:20]],
+                )
+                raise
 
     def reload_if_changed(self) -> bool:
         """Reload when the file is another one than last time; Kubernetes swaps a symlink."""
@@ -100,7 +104,7 @@ class Current:
 
     def _load(self) -> Policy:
         self._seen = self._version()
-        policy = load_file(self._path)
+        policy = self._load_file(self._path)
         self._metrics.config_successful.set(1)
         self._metrics.config_success_time.set(self._clock().timestamp())
         self._metrics.config_hash.set(policy.hash)
@@ -128,16 +132,21 @@ def new_id() -> str:
 
 
 async def serve(
-    options: Options, settings: Settings, started: Callable[[str], None] | None = None
+    options: Options,
+    settings: Settings,
+    started: Callable[[str], None] | None = None,
+    *,
+    stop: asyncio.Event | None = None,
+    load: Callable[[Path], Policy] = load_file,
 ) -> None:
-    """Run the service until SIGTERM or SIGINT.
+    """Run the service until SIGTERM, SIGINT, or `stop` is set.
 
     `started` is told the base URL once webhooks are taken. Raises ConfigError, SettingsError,
     StoreError, or OSError (the address is taken) where it cannot start.
     """
     _check(options, settings)
     metrics = Metrics(ret_codes=RET_CODES, repairs=RepairKind)
-    current = Current(options.config, metrics, utc_now)
+    current = Current(options.config, metrics, utc_now, load)
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(_listen(options))
         store = open_store(settings.database_url.reveal, exclusive=True, observe=_observer(metrics))
@@ -147,7 +156,9 @@ async def serve(
             store, vendor, lambda: current.policy, metrics, utc_now, new_id, random.random
         )
         app = _app(options, settings, store, current, worker, metrics)
-        await _run(options, settings, app, worker, current, listening, started)
+        stopping = stop or asyncio.Event()
+        stack.enter_context(_signals(stopping, current))
+        await _run(options, settings, app, worker, current, listening, started, stopping)
     _log.info("stopped")
 
 
@@ -276,9 +287,9 @@ async def _run(
     current: Current,
     listening: socket.socket,
     started: Callable[[str], None] | None,
+    stopping: asyncio.Event,
 ) -> None:
     server = _Server(_uvicorn_config(options, app))
-    _on_signals(server, current)
     async with asyncio.TaskGroup() as tasks:
         working = tasks.create_task(worker.run(), name="worker")
         watching = tasks.create_task(_watch(current, settings), name="watch")
@@ -289,13 +300,20 @@ async def _run(
         )
         if started is not None:
             started(url)
+        stopper = tasks.create_task(_stop(server, stopping), name="stop")
         await serving
+        stopper.cancel()
         watching.cancel()
         worker.stop()
         _done, late = await asyncio.wait({working}, timeout=options.stop_within_seconds)
         if late:
             _log.warning("calls under way were cut off; they are looked up at the next start")
             working.cancel()
+
+
+async def _stop(server: uvicorn.Server, stopping: asyncio.Event) -> None:
+    await stopping.wait()
+    server.should_exit = True
 
 
 def _uvicorn_config(options: Options, app: Starlette) -> uvicorn.Config:
@@ -313,19 +331,21 @@ def _uvicorn_config(options: Options, app: Starlette) -> uvicorn.Config:
     )
 
 
-def _on_signals(server: uvicorn.Server, current: Current) -> None:
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        server.should_exit = True
-
+@contextmanager
+def _signals(stopping: asyncio.Event, current: Current) -> Iterator[None]:
     def reload() -> None:
         with suppress(ConfigError):  # logged
             current.reload()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop = asyncio.get_running_loop()
+    handlers = {signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set, signal.SIGHUP: reload}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
 
 
 async def _watch(current: Current, settings: Settings) -> None:

@@ -330,7 +330,7 @@ broken(
     (
         "7:14: voice_templates.outage.params[0]: found the unknown name 'alrt', "
         "expected one of alert, alerts, page, receiver, person, reason, now; did you "
-        "mean alert?"
+        "mean alert? A label is alert.labels.alrt"
     ),
 )
 broken(

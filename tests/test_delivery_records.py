@@ -102,6 +102,15 @@ def test_which_record_can_be_the_attempts(changes, matches):
     assert found == (record if matches else None)
 
 
+MISFITS = {name: changes for name, (changes, matches) in MATCHES.items() if not matches}
+
+
+@pytest.mark.parametrize("changes", MISFITS.values(), ids=MISFITS)
+def test_a_record_that_cannot_be_ours_hides_no_other(changes):
+    records = [like_ours(**changes), OURS]
+    assert find_record(records, ATTEMPT, ALICE, {"used"}, POLICY) == OURS
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_nearest_in_time_is_taken(reverse):
     records = [
@@ -112,6 +121,37 @@ def test_the_nearest_in_time_is_taken(reverse):
     records.sort(key=lambda record: record.task_no, reverse=reverse)
     assert find_record(records, ATTEMPT, ALICE, (), POLICY).task_no == "near"
     assert find_record(records, ATTEMPT, ALICE, {"near"}, POLICY).task_no == "early"
+
+
+def test_of_two_as_near_the_first_is_taken():
+    before = like_ours(task_no="before", placed_at=NOW - 4 * SECOND)
+    behind = like_ours(task_no="behind", placed_at=NOW + 4 * SECOND)
+    assert find_record([before, behind], ATTEMPT, ALICE, (), POLICY) == before
+    assert find_record([behind, before], ATTEMPT, ALICE, (), POLICY) == behind
+
+
+OTHERS = {
+    "no other call": ([NOW], True),
+    "the call before it is farther away": ([NOW - 25 * SECOND, NOW], True),
+    "the call before it is nearer": ([NOW - 15 * SECOND, NOW], False),
+    "the call before it is as near": ([NOW - 20 * SECOND, NOW], True),
+    "a call after it is no matter": ([NOW, NOW + 60 * SECOND], True),
+}
+
+
+@pytest.mark.parametrize(("dialled", "ours"), OTHERS.values(), ids=OTHERS)
+def test_a_record_is_that_of_the_attempt_it_is_nearest_to(dialled, ours):
+    record = like_ours(placed_at=NOW - 10 * SECOND)
+    seen = Records(answer=FINE, records=(record,), complete=True)
+    verdict, found = look_up(seen, ATTEMPT, ALICE, (), POLICY, dialled)
+    assert (verdict, found) == ((LookUp.FOUND, record) if ours else (LookUp.ABSENT, None))
+
+
+def test_a_record_of_a_later_call_is_not_ours():
+    record = like_ours(placed_at=NOW + 61 * SECOND)
+    dialled = [NOW, NOW + 60 * SECOND]
+    assert find_record([record], ATTEMPT, ALICE, (), POLICY, dialled) is None
+    assert find_record([record, OURS], ATTEMPT, ALICE, (), POLICY, dialled) == OURS
 
 
 def test_no_records():

@@ -36,9 +36,8 @@ class DeliveryPolicy(Record):
     reconcile_for: timedelta = timedelta(seconds=90)  # after this, dial again without knowing
     # A placed call may take so long to appear in the records: absent before this proves nothing.
     record_visible_after: timedelta = timedelta(seconds=30)
-    # A record is an attempt's if its time is at most so much before and after the attempt's start.
-    # Before is the vendor's clock against ours: less than the least pause between two calls to one
-    # person, else the earlier call's record could pass for this one's.
+    # A record is an attempt's if its time is at most so much before and after the attempt's start,
+    # and no other attempt at this phone is nearer. Before is the vendor's clock against ours.
     record_before: timedelta = timedelta(seconds=30)
     record_after: timedelta = timedelta(minutes=2)
     overrides: Mapping[int, Outcome] = NO_OVERRIDES  # RetCode -> outcome, before our own table

@@ -58,13 +58,15 @@ def look_up(
     phone: PhoneNumber,
     used: Collection[str],
     policy: DeliveryPolicy,
+    dialled: Collection[datetime] = (),
 ) -> tuple[LookUp, CallRecord | None]:
     """Return whether the attempt's call is in the records, and its record if it is.
 
-    `used` holds the task numbers (and session numbers) known to belong to other attempts. A record
-    without number or time may be the one that is looked for, so beside it nothing is absent.
+    `used` holds the task numbers (and session numbers) known to belong to other attempts, `dialled`
+    when the phone was dialled lately, for whatever call. A record without number or time may be
+    the one that is looked for, so beside it nothing is absent.
     """
-    record = find_record(seen.records, attempt, phone, used, policy)
+    record = find_record(seen.records, attempt, phone, used, policy, dialled)
     if record is not None:
         return LookUp.FOUND, record
     readable = all(one.placed_at is not None and _digits(one.phone) for one in seen.records)
@@ -77,10 +79,12 @@ def find_record(
     phone: PhoneNumber,
     used: Collection[str],
     policy: DeliveryPolicy,
+    dialled: Collection[datetime] = (),
 ) -> CallRecord | None:
     """Return the record nearest in time to the attempt that can be its own.
 
-    Strict where a field is missing, but for the template: a wrong match is a page nobody hears.
+    Strict where a field is missing, but for the template: a wrong match is a page nobody hears. So
+    a record that is nearer to another attempt at this phone is that one's.
     """
     since, until = _bounds(attempt, policy)
     near: list[tuple[timedelta, CallRecord]] = []
@@ -91,8 +95,11 @@ def find_record(
             continue
         if record.template_id not in ("", attempt.template_id):
             continue
+        distance = abs(record.placed_at - attempt.started_at)
+        if any(abs(record.placed_at - other) < distance for other in dialled):
+            continue
         if same_number(record.phone, phone):
-            near.append((abs(record.placed_at - attempt.started_at), record))
+            near.append((distance, record))
     return min(near, key=lambda pair: pair[0])[1] if near else None
 
 
