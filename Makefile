@@ -6,10 +6,10 @@ PYTEST_ARGS ?=
 
 # The modules that do no I/O, and the tests that alone must take every branch of them.
 PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/routing.py,adapter/time_intervals.py,adapter/authentication.py,adapter/sources/*,adapter/paging/*,adapter/rendering/*,adapter/delivery/*
-PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication sources paging rendering delivery,$(wildcard tests/test_$(module)*.py))
+PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication sources paging rendering repairs delivery,$(wildcard tests/test_$(module)*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint format cov schema lock wheel ci clean
+.PHONY: help install demo run test test-lowest lint format cov mutation schema lock wheel ci clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,12 @@ run: install ## Serve routes.yaml with the simulated vendor until stopped
 test: install ## Run every test
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
+test-lowest: $(BIN)/python ## Run every test with the oldest dependencies that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable . --group dev
+	.venv-lowest/bin/python -m pytest -n 2 $(PYTEST_ARGS)
+
 lint: install ## Check style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -46,6 +52,12 @@ cov: install ## Prove that tests take every branch of the pure layer
 	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(PURE_TESTS)
 	$(BIN)/python -m coverage report --include='$(PURE)' --show-missing --skip-covered --fail-under=100
 
+mutation: install ## Show what the tests of signing, delivery and paging would not notice
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 schema: install ## Write routes.schema.json anew from the code
 	$(BIN)/uvms-adapter config schema > routes.schema.json
 
@@ -53,7 +65,8 @@ wheel: install ## Build the wheel, install it elsewhere and try it there
 	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build/wheel-venv && $(PYTHON) -m venv build/wheel-venv
-	build/wheel-venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt dist/*.whl
+	build/wheel-venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	build/wheel-venv/bin/pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
 	cd build && wheel-venv/bin/uvms-adapter --version && wheel-venv/bin/uvms-adapter check-config ../routes.yaml && wheel-venv/bin/uvms-adapter demo > /dev/null
 
 ci: lint test cov demo wheel ## Everything that must hold before a change lands
@@ -62,6 +75,7 @@ lock: $(BIN)/python ## Compile the locked requirements from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" - --constraint requirements-dev.txt --output-file requirements-build.txt
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants

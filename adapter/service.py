@@ -128,7 +128,7 @@ class Current:
 
 def new_id() -> str:
     """Return 32 characters of `[0-9a-f]`, as UVMS takes them for a UserId."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 async def serve(
@@ -208,7 +208,10 @@ async def _vendor(
     """Yield the client: of UVMS, or of a simulator that lives as long as we do."""
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(
-            new_http_client(max_connections=2 * current.policy.concurrent_calls)
+            new_http_client(
+                max_connections=2 * current.policy.concurrent_calls,
+                trust_env=not options.simulate,  # a proxy does not reach our own loopback
+            )
         )
         if not options.simulate:
             yield UvmsClient(http, lambda: current.policy.uvms, lambda: _keys(settings))

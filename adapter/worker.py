@@ -375,6 +375,9 @@ class Worker:
         """Take over calls whose process died, or forgot them, while a request may have been out."""
         now, policy = self._clock(), self._policy()
         interrupted = Answer(failure=Failure.INTERRUPTED)
+        if everything:  # else what a dead process was looking up had to wait for its lease to end
+            for call, attempt in session.due_look_ups(now, all_of_them=True):
+                session.settle(attempt.id, CallState.UNKNOWN, now=now, due_at=now, note=call.note)
         for call, attempt in session.orphans(now, all_of_them=everything):
             outcome = classify(interrupted)
             settlement = settle(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from msgspec.structs import replace
+
 from adapter.config.load import load
 from adapter.delivery.outcomes import Outcome
 from adapter.intake import route_alerts
 from adapter.model import Alert, Attempt, Call, CallState, Status
-from adapter.paging import Known, decide
+from adapter.paging import decide
 from adapter.sources.fingerprints import fingerprint
 from adapter.store.session import Rejected, Session
 from adapter.store.store import Store
@@ -130,8 +132,6 @@ def ring(
     }
 
     def job(session: Session) -> None:
-        from msgspec.structs import replace
-
         session.begin(call, attempt, now + timedelta(minutes=1))
         session.finish_attempt(replace(attempt, **answered))
         session.settle(
@@ -170,8 +170,3 @@ def fill(store: Store) -> None:
         prefix="over",
     )
     reject(store)
-
-
-def nothing_known() -> Known:
-    """Return what an empty store knows."""
-    return Known()

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_world import NUMBERS, ROUTES
 
 from adapter.cli.main import run
-from cli_world import NUMBERS, ROUTES
 
 PAYLOADS = Path(__file__).parent / "data" / "payloads"
 
@@ -59,7 +59,9 @@ def test_what_works_but_is_hardly_meant(capsys):
     Path("odd.yaml").write_text("receivers: [{name: a}, {name: b}]\nroute: {receiver: a}\n")
     assert run(["check-config", "odd.yaml"]) == 0
     out = capsys.readouterr().out
-    assert 'Warnings:\n - odd.yaml:1:26: receivers[1].name: found "b", which no route chooses' in out
+    assert (
+        'Warnings:\n - odd.yaml:1:25: receivers[1].name: found "b", which no route chooses' in out
+    )
 
 
 def test_a_file_that_is_not_there_is_told_before_any_is_checked(capsys):
@@ -127,7 +129,9 @@ def test_templates_with_sample_alerts(capsys):
     assert run(["template", "render", "--config", "good.yaml"]) == 0
     out = capsys.readouterr().out
     outage, over = out.split("\n\n")
-    assert outage == """\
+    assert (
+        outage
+        == """\
 template  outage (UVVT20221122ABCD)
 words     cn-bj2告警，db-1点example点com端口9100 无法访问，共2条，请及时处理。
 params    {1} cn-bj2
@@ -136,6 +140,7 @@ params    {1} cn-bj2
 repairs   {2} link: 'db-1.example.com:9100 无法访问' ->
           'db-1点example点com端口9100 无法访问'
 for       2 alert(s), reason first, receiver sre-phone"""
+    )
     assert over.startswith("template  over (UVVT20221122OVER)\nwords     cn-bj2的告警已恢复。\n")
     assert not [number for number in NUMBERS if number[3:] in out]
 
@@ -162,7 +167,9 @@ def test_a_parameter_that_fails_is_told_and_exits_1(capsys):
     args = ["--config", "good.yaml", "--template", "outage", "--data", "body.json"]
     assert run(["template", "render", *args]) == 1
     told = capsys.readouterr()
-    assert "failed    params[0]: UndefinedError: no 'cluster' here (there is: alertname)" in told.out
+    assert (
+        "failed    params[0]: UndefinedError: no 'cluster' here (there is: alertname)" in told.out
+    )
     assert told.err == "uvms-adapter: error: 1 parameter(s) failed and were replaced\n"
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from adapter import __version__
 from adapter.cli import output
-from adapter.cli.main import COMMANDS, cli, run
+from adapter.cli.main import COMMANDS, cli, run, told
+from adapter.cli.options import address
+from adapter.errors import SettingsError
 
 PROGRAM = [sys.executable, "-m", "adapter"]
 
@@ -90,61 +92,51 @@ def test_what_there_is_not():
 )
 def test_usage_errors_are_one_line_on_stderr_and_exit_1(capsys, args, error):
     assert run(args) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith(f"uvms-adapter: error: {error}")
-    assert told.err.count("\n") == 1
-    assert told.err.endswith("ry --help\n")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"uvms-adapter: error: {error}")
+    assert err.count("\n") == 1
+    assert err.endswith("ry --help\n")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0:1", "[::1]:1", ":1", "localhost:1"])
-def test_addresses_that_are_taken(monkeypatch, host):
-    heard = []
-    monkeypatch.setattr("adapter.service.Options", lambda **options: heard.append(options))
-
-    async def serve(*_args):
-        return None
-
-    monkeypatch.setattr("adapter.service.serve", serve)
-    assert run(["serve", "--listen", host]) == 0
-    expected = {"[::1]:1": "::1", ":1": "0.0.0.0"}.get(host, host.rpartition(":")[0])
-    assert (heard[0]["host"], heard[0]["port"]) == (expected, 1)
-
-
-@pytest.mark.parametrize("address", ["1.2.3.4", "::1:80", "host:", "host:65536", "host:-1", "a:b:1"])
-def test_addresses_that_are_none(capsys, address):
-    assert run(["serve", "--listen", address]) == 1
-    assert f"{address!r} is no HOST:PORT" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("localhost:0", ("localhost", 0)),
+        (":65535", ("0.0.0.0", 65535)),
+        ("[::1]:1", ("::1", 1)),
+    ],
+)
+def test_addresses(text, expected):
+    assert address(click.Context(cli), click.Option(["--listen"]), text) == expected
 
 
-def test_a_bug_is_not_hidden(monkeypatch):
-    def broken(_path):
-        raise ExceptionGroup("several", [ValueError("a bug")])
-
-    monkeypatch.setattr("adapter.cli.routes.load_file", broken)
-    with pytest.raises(ValueError, match="a bug"):
-        run(["routes", "show"])
+@pytest.mark.parametrize("text", ["1.2.3.4", "::1:80", "host:", "host:65536", "host:-1", "a:b:1"])
+def test_addresses_that_are_none(capsys, text):
+    assert run(["serve", "--listen", text]) == 1
+    assert f"{text!r} is no HOST:PORT" in capsys.readouterr().err
 
 
-def test_each_error_of_a_group_is_told(monkeypatch, capsys):
-    def broken(_path):
-        told = FileNotFoundError(2, "No such file or directory", "key.pem")
-        raise ExceptionGroup("several", [told, OSError("the line is down")])
-
-    monkeypatch.setattr("adapter.cli.routes.load_file", broken)
-    assert run(["routes", "show"]) == 1
-    assert capsys.readouterr().err == (
-        "uvms-adapter: error: key.pem: No such file or directory\n"
-        "uvms-adapter: error: the line is down\n"
+def test_each_error_of_a_group_is_told():
+    group = ExceptionGroup(
+        "several",
+        [
+            FileNotFoundError(2, "No such file or directory", "key.pem"),
+            ExceptionGroup("below", [OSError("the line is down"), SettingsError("one\ntwo")]),
+        ],
     )
+    assert list(told(group)) == [
+        "key.pem: No such file or directory",
+        "the line is down",
+        "one",
+        "two",
+    ]
 
 
-def test_interrupted(monkeypatch):
-    def interrupted(_path):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("adapter.cli.routes.load_file", interrupted)
-    assert run(["routes", "show"]) == 130
+def test_a_bug_is_not_hidden():
+    with pytest.raises(ValueError, match="a bug"):
+        list(told(ExceptionGroup("several", [ValueError("a bug")])))
 
 
 @pytest.mark.parametrize(("shell", "word"), [("zsh", "compdef"), ("fish", "complete --no-files")])

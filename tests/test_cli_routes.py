@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_world import NUMBERS, ROUTES
 
 from adapter.cli.main import run
-from cli_world import NUMBERS, ROUTES
 
 # What amtool prints for this tree: its own documentation's example.
 UPSTREAM = """
@@ -57,7 +57,9 @@ def terminal(monkeypatch):
 
 def test_the_tree(capsys, upstream):
     assert run(["routes", "show", "--config", upstream]) == 0
-    assert capsys.readouterr().out == """\
+    assert (
+        capsys.readouterr().out
+        == """\
 Routing tree:
 .
 └── default-route  receiver: team-X-mails  group_by: [alertname]
@@ -70,6 +72,7 @@ Routing tree:
         └── {owner="team-Y"}  receiver: team-Y-pager
 
 """
+    )
 
 
 def test_the_tree_tells_what_a_route_does_not_inherit(capsys, tmp_path):
@@ -88,7 +91,9 @@ route:
 """
     )
     run(["routes", "show", "--config.file", str(path)])
-    assert capsys.readouterr().out == """\
+    assert (
+        capsys.readouterr().out
+        == """\
 Routing tree:
 .
 └── default-route  receiver: r  repeat_interval: 1h
@@ -97,6 +102,7 @@ Routing tree:
     └── {c="1"}  receiver: r  group_by: [...]
 
 """
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,9 @@ def test_verified_receivers_are_answered_exactly_as_by_amtool(
 def test_the_matching_routes(capsys, upstream):
     args = ["--tree", "--verify.receivers", "team-X-pager", "service=database", "owner=team-X"]
     assert run(["routes", "test", "--config", upstream, *args]) == 0
-    assert capsys.readouterr().out == """\
+    assert (
+        capsys.readouterr().out
+        == """\
 Matching routes:
 .
 └── default-route
@@ -143,6 +151,7 @@ Matching routes:
 
 team-X-pager
 """
+    )
 
 
 def test_the_transcript_of_a_real_amtool_has_these_lines(capsys, upstream):

@@ -102,6 +102,8 @@ def test_a_refused_account_is_probed_by_one_request_per_interval():
 
 def test_a_clock_set_back_blocks_nobody():
     assert may_send(refused(), NOW - SECOND)
+    probed = let_out(refused(), POLICY, NOW + 60 * SECOND)
+    assert may_send(probed, NOW + 59 * SECOND)
 
 
 # --- what an outcome says about the account ---

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from cli_world import DAY, NIGHT, POLICY, ROUTES, alert
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -15,11 +16,10 @@ from adapter.model import Alert, Labels, Reason, Status
 from adapter.paging import Known, decide
 from adapter.preview import preview, sample, sample_alerts
 from adapter.rendering.repairs import RepairKind
-from cli_world import DAY, NIGHT, POLICY, ROUTES, alert
 
 
-def shown(labels: Labels, at=DAY, annotations: Labels = {}) -> list[tuple[str, str, list[str]]]:
-    found = preview(POLICY, labels, annotations, at)
+def shown(labels: Labels, at: datetime) -> list[tuple[str, str, list[str]]]:
+    found = preview(POLICY, labels, {}, at)
     return [
         (lead.receiver.name, lead.reason.value, [said.person.name for said in lead.said])
         for lead in found.leads

@@ -163,6 +163,7 @@ FLAT = {
     "float without a fraction": (42.0, {"P": "42"}),
     "large float": (1.5e16, {"P": "15000000000000000"}),
     "small float, never in scientific notation": (0.0000125, {"P": "0.0000125"}),
+    "smaller still": (1.25e-9, {"P": "0.00000000125"}),
     "list": (["a", True, 1.0], {"P.0": "a", "P.1": "true", "P.2": "1"}),
     "tuple": (("a",), {"P.0": "a"}),
     "empty list": ([], {}),
@@ -174,6 +175,12 @@ FLAT = {
 @pytest.mark.parametrize(("value", "flat"), FLAT.values(), ids=FLAT)
 def test_flatten(value, flat):
     assert flatten({"P": value}) == flat
+
+
+def test_a_parameter_left_out_takes_no_other_with_it():
+    assert flatten({"ProjectId": None, "Action": "SendUVMSMessage"}) == {
+        "Action": "SendUVMSMessage"
+    }
 
 
 def test_a_signature_already_there_is_not_signed():

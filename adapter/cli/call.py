@@ -69,10 +69,14 @@ def call(
     receiver = _receiver(policy, person, receiver_name)
     made = _test_call(person, receiver)
     with store_of(database) as store:
-        store.write_now(lambda session: session.add_call(made))
-        who = shown_callee({"person": person.name, "phone": str(person.phone)})
-        click.echo(f"calling {who} through {receiver.name}, call {made.id}", err=as_json)
-        _wait(store, made.id, timeout)
+        try:
+            store.write_now(lambda session: session.add_call(made))
+            who = shown_callee({"person": person.name, "phone": str(person.phone)})
+            click.echo(f"calling {who} through {receiver.name}, call {made.id}", err=as_json)
+            _wait(store, made.id, timeout)
+        except KeyboardInterrupt:
+            _withdraw(store, made, "a test call that was interrupted")
+            raise
         found = store.read_now(lambda session: stored.call(session, made.id))
     if as_json:
         print_json(found)
@@ -134,7 +138,7 @@ def _wait(store: Store, call_id: str, timeout: float) -> None:
     while (made := _now(store, call_id)).state.open:
         waited = time.monotonic() - started
         if _is_untouched(made) and waited > patience:
-            _withdraw(store, made)
+            _withdraw(store, made, "a test call that no service took up in time")
             raise NotPossible(
                 f"no service took the call up within {patience:g} s, so it was withdrawn: is one "
                 "running on this database? Start it with uvms-adapter serve"
@@ -153,10 +157,9 @@ def _now(store: Store, call_id: str) -> Call:
     return made
 
 
-def _withdraw(store: Store, made: Call) -> None:
+def _withdraw(store: Store, made: Call, note: str) -> None:
     """Nobody wants the phone to ring when a service is started tomorrow."""
     now = utc_now()
-    note = "a test call that no service took up in time"
     store.write_now(lambda session: session.end(made, CallState.CANCELLED, now, note))
 
 

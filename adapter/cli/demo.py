@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -40,10 +40,11 @@ def demo() -> None:
     no network, and leaves nothing behind. Exits with 1 if anything unexpected happens.
     """
     logs.configure(as_json=False, level="critical")  # the simulator's own lines
-    asyncio.run(_play())
+    asyncio.run(play(STORY))
 
 
-async def _play() -> None:
+async def play(story: Sequence[Step]) -> None:
+    """Put a story on stage. Raises DemoFailed where it goes otherwise."""
     with tempfile.TemporaryDirectory(prefix="uvms-adapter-demo-") as folder:
         click.echo("Starting the service, with a simulated UVMS: no phone rings.")
         async with on_stage(Path(folder)) as cast:
@@ -55,19 +56,19 @@ async def _play() -> None:
                     message="Params [CalledNumber] not available",
                 )
             )
-            await _tell_story(cast)
+            await _tell(cast, story)
     click.echo("\nEverything went as it should.")
 
 
-async def _tell_story(cast: Cast) -> None:
+async def _tell(cast: Cast, story: Sequence[Step]) -> None:
     began = utc_now()
-    for number, step in enumerate(STORY, start=1):
+    for number, step in enumerate(story, start=1):
         click.echo(f"\n{number}. {step.title}")
         followed = await _post(cast, step, began)
         _print(cast, step, followed)
         _verify(cast, step, followed)
     rung = len(cast.vendor.calls)
-    click.echo(f"\n{len(STORY)} webhooks, {rung} calls.")
+    click.echo(f"\n{len(story)} webhooks, {rung} calls.")
 
 
 async def _post(cast: Cast, step: Step, began: datetime) -> Followed:

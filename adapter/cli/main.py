@@ -79,7 +79,7 @@ def completion(shell: str) -> None:
     \b
     bash: echo 'eval "$(uvms-adapter completion bash)"' >> ~/.bashrc
     zsh:  echo 'eval "$(uvms-adapter completion zsh)"' >> ~/.zshrc
-    fish: echo 'uvms-adapter completion fish | source' >> ~/.config/fish/config.fish
+    fish: put 'uvms-adapter completion fish | source' into config.fish
     """
     found = get_completion_class(shell)
     if found is None:
@@ -103,7 +103,7 @@ def run(args: Sequence[str]) -> int:
     except click.ClickException as error:
         return _fail(error.format_message())
     except (AdapterError, OSError, ExceptionGroup) as error:
-        return _fail(*_told(error))
+        return _fail(*told(error))
     return code if isinstance(code, int) else 0
 
 
@@ -118,11 +118,11 @@ def _fail(*lines: str) -> int:
     return 1
 
 
-def _told(error: BaseException) -> Iterator[str]:
+def told(error: BaseException) -> Iterator[str]:
     """Return what went wrong, a line each. Raises what nobody foresaw."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            yield from _told(each)
+            yield from told(each)
     elif isinstance(error, ConfigError):
         yield from map(str, error.problems)
     elif isinstance(error, AdapterError):

@@ -109,9 +109,14 @@ class Attempts(Part):
         """
         return self._held(CallState.SENDING, None if all_of_them else now)
 
-    def due_look_ups(self, now: datetime) -> list[tuple[Call, Attempt]]:
-        """Return the calls of unknown outcome whose next look-up is due, with their attempts."""
-        return self._held(CallState.UNKNOWN, now)
+    def due_look_ups(
+        self, now: datetime, *, all_of_them: bool = False
+    ) -> list[tuple[Call, Attempt]]:
+        """Return the calls of unknown outcome whose next look-up is due, with their attempts.
+
+        `all_of_them`: as above; nobody makes those any more that are leased.
+        """
+        return self._held(CallState.UNKNOWN, None if all_of_them else now)
 
     def _held(self, state: CallState, due_by: datetime | None) -> list[tuple[Call, Attempt]]:
         """Return the calls in a state and the attempts that hold them; of a bundle, its lead."""

@@ -169,7 +169,7 @@ class UvmsClient:
         if body is None:
             why = "longer than 1 MiB" if raw is None else "compressed in a way we cannot undo"
             return Answer(http_status=status, failure=Failure.UNREADABLE, message=why)
-        body = _without(body, keys.public_key, form["Signature"])
+        body = _without(body, keys.public_key, form["Signature"], form.get("SecurityToken", ""))
         return _Reply(http_status=response.status_code, headers=response.headers, body=body)
 
 

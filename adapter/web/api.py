@@ -154,9 +154,7 @@ class Api:
         try:
             asked = msgspec.json.decode(body, type=RouteTest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            expected = (
-                '{"labels": {"name": "value"}, "annotations": {…}, "at": RFC 3339}'
-            )
+            expected = '{"labels": {"name": "value"}, "annotations": {…}, "at": RFC 3339}'
             raise Refusal(400, f"expected {expected}: {error}") from None
         at = asked.at or self._clock()
         if at.tzinfo is None:

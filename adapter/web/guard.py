@@ -62,20 +62,20 @@ async def _read(request: Request, most: int) -> bytes:
     """Return the body, at most so many bytes of it."""
     said = request.headers.get("content-length", "")
     if said.isdecimal() and int(said) > most:
-        raise _too_large(most)
+        raise _too_large(most)  # the server reads the rest away, so that the sender sees this
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise _too_large(most)
+            # Who does not say how much it sends may never end.
+            raise _too_large(most, [("Connection", "close")])
     return bytes(body)
 
 
-def _too_large(most: int) -> Refusal:
-    # The rest of the body is not read, so the connection is of no more use.
+def _too_large(most: int, headers: Sequence[tuple[str, str]] = ()) -> Refusal:
     return Refusal(
         413,
         f"the body is larger than {most} bytes: set max_alerts on the sender, "
         "or UVMS_MAX_BODY_BYTES here",
-        [("Connection", "close")],
+        headers,
     )
