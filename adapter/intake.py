@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from adapter.clock import Clock
@@ -30,6 +31,7 @@ _PARSERS: Mapping[Source, Callable[[bytes, datetime], Notification]] = {
 }
 
 LARGE_BODY_BYTES = 256 * 1024
+_LARGE_BODIES_AT_ONCE = 2  # to parse; more would only take each other's time
 REJECTED_KEPT = 100  # refused bodies
 REJECTED_BYTES = 64 * 1024  # of each
 
@@ -55,6 +57,8 @@ class Intake:
     ) -> None:
         self._store, self._policy, self._metrics = store, policy, metrics
         self._clock, self._new_id, self._wake = clock, new_id, wake
+        # Threads of our own: those of the event loop may all be waiting for a dead name server.
+        self._readers = ThreadPoolExecutor(_LARGE_BODIES_AT_ONCE, thread_name_prefix="intake")
 
     async def take(self, source: Source, body: bytes) -> Taken:
         """Take in one authenticated webhook; when this returns, it is on the disk.
@@ -90,7 +94,9 @@ class Intake:
             notification = _PARSERS[source](body, now)
             return notification, route_alerts(policy, notification.alerts, now)
 
-        return await asyncio.to_thread(read) if len(body) > LARGE_BODY_BYTES else read()
+        if len(body) <= LARGE_BODY_BYTES:
+            return read()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     def _decide(
         self, session: Session, notification: Notification, routed: list[Routed], now: datetime

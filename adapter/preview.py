@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 
+from msgspec.structs import replace
+
 from adapter.config.policy import Policy
 from adapter.intake import route_alerts
 from adapter.model import (
@@ -181,13 +183,16 @@ def sample_alerts(now: datetime) -> tuple[Alert, ...]:
 def sample(policy: Policy, name: str, alerts: Sequence[Alert], now: datetime) -> Sample:
     """Fill the voice template of this name in, as a call about these alerts would.
 
-    The alerts that fire are told; where none does, those that have resolved.
+    The alerts that fire are told; where none does, those that have resolved. A template that only
+    tells what is over tells them all as resolved.
     """
     template = policy.voice_templates[name]
+    receiver, route = _user(policy, name)
+    if receiver.people and receiver.voice_template != name:
+        alerts = [replace(alert, status=Status.RESOLVED, ends_at=now) for alert in alerts]
     firing = [alert for alert in alerts if alert.status is Status.FIRING]
     reason = Reason.FIRST if firing else Reason.RESOLVED
     told = firing or alerts
-    receiver, route = _user(policy, name)
     page = Page(
         id="preview-1",
         receiver=receiver.name,

@@ -7,6 +7,7 @@ client -> close the store. What does not finish in time is found, and looked up,
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 import signal
@@ -141,8 +142,8 @@ async def serve(
 ) -> None:
     """Run the service until SIGTERM, SIGINT, or `stop` is set.
 
-    `started` is told the base URL once webhooks are taken. Raises ConfigError, SettingsError,
-    StoreError, or OSError (the address is taken) where it cannot start.
+    `started` is told the base URL once webhooks are taken. Raises ConfigError, SettingsError
+    or StoreError where it cannot start.
     """
     _check(options, settings)
     metrics = Metrics(ret_codes=RET_CODES, repairs=RepairKind)
@@ -275,7 +276,13 @@ class _Server(uvicorn.Server):
 @contextmanager
 def _listen(options: Options) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listening = socket.create_server((options.host, options.port), family=family, backlog=2048)
+    address = (options.host, options.port)
+    try:
+        listening = socket.create_server(address, family=family, backlog=2048)
+    except OSError as error:
+        code = error.errno or 0  # negative where a name does not resolve
+        why = os.strerror(code) if code > 0 else error.strerror
+        raise SettingsError(f"cannot listen on {_shown(*address)}: {why}") from error
     try:
         yield listening
     finally:
@@ -292,7 +299,7 @@ async def _run(
     started: Callable[[str], None] | None,
     stopping: asyncio.Event,
 ) -> None:
-    server = _Server(_uvicorn_config(options, app))
+    server, loop = _Server(_uvicorn_config(options, app)), asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
         working = tasks.create_task(worker.run(), name="worker")
         watching = tasks.create_task(_watch(current, settings), name="watch")
@@ -303,20 +310,16 @@ async def _run(
         )
         if started is not None:
             started(url)
-        stopper = tasks.create_task(_stop(server, stopping), name="stop")
+        await stopping.wait()
+        ends = loop.time() + options.stop_within_seconds
+        server.should_exit = True
         await serving
-        stopper.cancel()
         watching.cancel()
         worker.stop()
-        _done, late = await asyncio.wait({working}, timeout=options.stop_within_seconds)
+        _done, late = await asyncio.wait({working}, timeout=max(0.0, ends - loop.time()))
         if late:
             _log.warning("calls under way were cut off; they are looked up at the next start")
             working.cancel()
-
-
-async def _stop(server: uvicorn.Server, stopping: asyncio.Event) -> None:
-    await stopping.wait()
-    server.should_exit = True
 
 
 def _uvicorn_config(options: Options, app: Starlette) -> uvicorn.Config:
@@ -326,7 +329,7 @@ def _uvicorn_config(options: Options, app: Starlette) -> uvicorn.Config:
         access_log=False,
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        timeout_graceful_shutdown=min(_DRAIN_SECONDS, int(options.stop_within_seconds)),
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
         ssl_ca_certs=options.tls_client_ca,
@@ -356,13 +359,19 @@ async def _watch(current: Current, settings: Settings) -> None:
     news = Changes()
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
-        await asyncio.to_thread(current.reload_if_changed)
+        try:
+            await asyncio.to_thread(current.reload_if_changed)
+        except Exception:  # a file that we fail to load must not end the calls under way
+            _log.exception("loading configuration file failed in an unforeseen way")
         troubles = settings.troubles
         if news.is_news("secrets", troubles) and troubles:
             _log.error("secret files", troubles=list(troubles))
 
 
 def _url(options: Options, listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
     scheme = "https" if options.tls_cert else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{_shown(*listening.getsockname()[:2])}"
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

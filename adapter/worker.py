@@ -9,9 +9,11 @@ without an outcome and looks it up before anybody is dialled again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -42,6 +44,7 @@ _HOUSEKEEPING_SECONDS = 60.0
 _PRUNE_AT_MOST = 500  # rows a step, so that intake never waits long for housekeeping
 _STORE_PAUSE_SECONDS = 0.5  # between two tries at a store that cannot commit
 _LEASE_MARGIN = timedelta(seconds=10)
+_MANY_ALERTS = 1_000  # a call that names more is claimed alone: loading them takes its time
 
 
 class Vendor(Protocol):
@@ -70,6 +73,7 @@ class Claimed(Record):
     ready: tuple[Ready, ...] = ()
     limited: int = 0  # calls that wait for a limit now
     ended: tuple[tuple[Call, CallState, str], ...] = ()  # without a request, and why
+    alerts: int = 0  # how many had to be loaded
 
 
 class Worker:
@@ -92,7 +96,10 @@ class Worker:
         self._news.is_news("account", (Trouble.NONE, None))
         self._awake = asyncio.Event()
         self._stopping = False
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._calling: set[asyncio.Task[None]] = set()
+        self._looking: set[asyncio.Task[None]] = set()
+        self._look_ups_first = False
+        self._in_hand: set[str] = set()  # attempts whose tasks live: nobody need adopt them
         self._pace = _Pace()
 
     @property
@@ -111,14 +118,14 @@ class Worker:
 
     async def run(self) -> None:
         """Take over what a dead process left behind, then make calls until stopped."""
-        await self._persist(lambda session: self._adopt(session, everything=True))
+        await self._persist(lambda session: self._adopt(session, (), everything=True))
         async with asyncio.TaskGroup() as tasks:
             housekeeping = tasks.create_task(self._housekeeping(), name="housekeeping")
             while not self._stopping:
                 self._awake.clear()
                 await self._round(tasks)
-            while self._under_way:
-                await asyncio.wait(self._under_way)
+            while under_way := self._calling | self._looking:
+                await asyncio.wait(under_way)
             housekeeping.cancel()
 
     # --- one round ---
@@ -135,36 +142,63 @@ class Worker:
                 pause = min(_POLL_SECONDS, (due - now).total_seconds())
         except StoreUnavailable:
             pass  # whoever observes the store says so; calls wait
-        except Exception:  # the loop lives on: everything else would wait for a human
-            _log.exception("a round of calls failed")
+        except Exception as error:  # the loop lives on: everything else would wait for a human
+            if self._news.is_news("round", repr(error)):
+                _log.exception("a round of calls failed")
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._awake.wait(), pause)
+            async with asyncio.timeout(pause):  # wait_for of 3.11 can lose a cancellation
+                await self._awake.wait()
 
     async def _start_due(self, tasks: asyncio.TaskGroup) -> float:
         """Start calls and look-ups; return for how many seconds to sleep."""
-        policy, loop = self._policy(), asyncio.get_running_loop()
-        await self._store.write(lambda session: self._adopt(session, everything=False))
+        policy, mine = self._policy(), frozenset(self._in_hand)
+        await self._store.write(lambda session: self._adopt(session, mine, everything=False))
         if self._account.trouble is Trouble.THROTTLED and not may_send(
             self._account, self._clock()
         ):
             return self._until_probe()
-        for call, attempt in await self._store.write(self._lease_look_ups):
-            self._start(tasks, self._look_up(call, attempt), f"look-up {attempt.id}")
-        slots = min(
-            policy.concurrent_calls - len(self._under_way),
-            self._pace.free(policy.requests_per_second, loop.time()),
-        )
-        if self._account.trouble is not Trouble.NONE:
-            slots = min(slots, 1)
-        if slots < 1 or not may_send(self._account, self._clock()):
-            return 1 / policy.requests_per_second if slots < 1 else self._until_probe()
+        # In turns: where requests are scarce, neither kind keeps the other waiting for long.
+        kinds = [self._start_calls, self._start_look_ups]
+        self._look_ups_first = not self._look_ups_first
+        if self._look_ups_first:
+            kinds.reverse()
+        return min([await start(tasks, policy) for start in kinds])
+
+    async def _start_calls(self, tasks: asyncio.TaskGroup, policy: Policy) -> float:
+        """Start the calls that are due, as far as slots, pace and account allow."""
+        slots = policy.concurrent_calls - len(self._calling)
+        if slots < 1:
+            return _POLL_SECONDS  # we wake when one is done
+        if not may_send(self._account, self._clock()):
+            return self._until_probe()
+        at = asyncio.get_running_loop().time()
+        free = self._pace.free(policy.requests_per_second, at)
+        if free < 1:
+            return self._pace.pause(policy.requests_per_second, at)
+        slots = min(slots, free, 1 if self._account.trouble is not Trouble.NONE else slots)
         claimed = await self._store.write(lambda session: self._claim(session, policy, slots))
-        self._pace.take(len(claimed.ready))
+        self._pace.take(len(claimed.ready), at)
         for ready in claimed.ready:
-            self._start(tasks, self._make(ready), f"call {ready.call.id}")
+            self._start(tasks, self._calling, ready.attempt, self._make(ready))
         self._tell_claimed(claimed)
         # Nothing: the phones that are due are ringing just now, and we wake when they are done.
         return 0.0 if claimed.ready or claimed.limited or claimed.ended else _POLL_SECONDS
+
+    async def _start_look_ups(self, tasks: asyncio.TaskGroup, policy: Policy) -> float:
+        """Start the look-ups that are due: half as many at once as calls, and at the same pace."""
+        slots = max(1, policy.concurrent_calls // 2) - len(self._looking)
+        if slots < 1:
+            return _POLL_SECONDS
+        at = asyncio.get_running_loop().time()
+        free = self._pace.free(policy.requests_per_second, at)
+        if free < 1:
+            return self._pace.pause(policy.requests_per_second, at)
+        most, mine = min(slots, free), frozenset(self._in_hand)
+        leased = await self._store.write(lambda session: self._lease_look_ups(session, mine, most))
+        self._pace.take(len(leased), at)
+        for call, attempt in leased:
+            self._start(tasks, self._looking, attempt, self._look_up(call, attempt))
+        return 0.0 if len(leased) == most else _POLL_SECONDS
 
     def _until_probe(self) -> float:
         """Return for how many seconds the account's trouble lets nothing out, within a poll's."""
@@ -172,18 +206,29 @@ class Worker:
         left = (blocked_until - now).total_seconds() if blocked_until else 0.0
         return min(max(left, 0.0), _POLL_SECONDS)
 
-    def _start(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = tasks.create_task(self._guarded(work), name=name)
-        self._under_way.add(task)
-        task.add_done_callback(self._done)
+    def _start(
+        self,
+        tasks: asyncio.TaskGroup,
+        kind: set[asyncio.Task[None]],
+        attempt: Attempt,
+        work: Coroutine[Any, Any, None],
+    ) -> None:
+        task = tasks.create_task(self._guarded(work), name=f"attempt {attempt.id}")
+        kind.add(task)
+        self._in_hand.add(attempt.id)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        self._awake.set()
+        def done(_task: asyncio.Task[None]) -> None:
+            kind.discard(task)
+            self._in_hand.discard(attempt.id)
+            self._awake.set()
+
+        task.add_done_callback(done)
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
+        except StoreUnavailable:  # whoever observes the store says so
+            pass
         except Exception:  # one call's bug must not end the others
             _log.exception("a call failed in an unforeseen way; it will be looked up")
 
@@ -201,14 +246,12 @@ class Worker:
                 limited = session.limit(due.phone, now, until)
                 claimed = replace(claimed, limited=claimed.limited + limited)
                 continue
-            most = policy.limits.bundle_above + 1
-            queue = session.due_calls(due.phone, now, most)
-            stormy = len([call for call in queue if call.receiver == queue[0].receiver]) == most
-            if stormy:
-                session.bundle(queue[0], now)
-            claimed = self._prepare(session, policy, queue[0], claimed, now)
-            if stormy:
-                break  # thousands of rows take their time: what is ready leaves first
+            lead = session.due_calls(due.phone, now, 1)[0]
+            if session.alike(lead, now) >= policy.limits.bundle_above:
+                session.bundle(lead, now)
+            claimed = self._prepare(session, policy, lead, claimed, now)
+            if claimed.alerts > _MANY_ALERTS:
+                break  # what is ready leaves first
         return claimed
 
     def _prepare(
@@ -225,6 +268,7 @@ class Worker:
             note = "its alerts resolved before it was made"
             session.end(call, CallState.CANCELLED, now, note)
             return replace(claimed, ended=(*claimed.ended, (call, CallState.CANCELLED, note)))
+        claimed = replace(claimed, alerts=claimed.alerts + len(alerts))
         page = session.page(call.page_id) if call.page_id else None
         rendered = render(
             template,
@@ -244,7 +288,8 @@ class Worker:
             template_id=template.id,
             params=rendered.params,
         )
-        session.begin(call, attempt, now + _lease(policy.uvms))
+        if not session.begin(call, attempt, now + _lease(policy.uvms)):
+            return claimed  # somebody else makes it
         ready = Ready(
             call=replace(call, attempts=call.attempts + 1),
             attempt=attempt,
@@ -282,7 +327,7 @@ class Worker:
         if ready.first:
             waited = self._clock() - ready.call.created_at
             self._metrics.alert_to_wire.observe(waited.total_seconds())
-        answer = await self._vendor.send(ready.request)
+        answer = await self._send(ready.request, policy.uvms)
         took = asyncio.get_running_loop().time() - started
         self._metrics.vendor_request_duration.observe(took)
         outcome = classify(answer, policy.delivery.overrides)
@@ -296,6 +341,14 @@ class Worker:
         attempt = _answered(ready.attempt, answer, outcome, now)
         held = await self._persist(lambda session: _settle(session, attempt, settlement, now))
         self._tell_attempt(ready.call, attempt, outcome, answer, settlement, took, held)
+
+    async def _send(self, request: SendRequest, uvms: UvmsSettings) -> Answer:
+        """Place one call, within its lease, whatever the network does."""
+        try:
+            async with asyncio.timeout(_longest(uvms).total_seconds()):
+                return await self._vendor.send(request)
+        except TimeoutError:
+            return Answer(failure=Failure.TIMEOUT)
 
     def _tell_attempt(
         self,
@@ -371,14 +424,19 @@ class Worker:
 
     # --- unknown outcomes ---
 
-    def _adopt(self, session: Session, *, everything: bool) -> None:
-        """Take over calls whose process died, or forgot them, while a request may have been out."""
+    def _adopt(self, session: Session, mine: Collection[str], *, everything: bool) -> None:
+        """Take over calls whose process died, or forgot them, while a request may have been out.
+
+        Not `mine`, whatever a clock that jumped says of their leases: their answers are awaited.
+        """
         now, policy = self._clock(), self._policy()
         interrupted = Answer(failure=Failure.INTERRUPTED)
         if everything:  # else what a dead process was looking up had to wait for its lease to end
             for call, attempt in session.due_look_ups(now, all_of_them=True):
                 session.settle(attempt.id, CallState.UNKNOWN, now=now, due_at=now, note=call.note)
         for call, attempt in session.orphans(now, all_of_them=everything):
+            if attempt.id in mine:
+                continue
             outcome = classify(interrupted)
             settlement = settle(
                 call, outcome, interrupted, self._account, policy.delivery, now, self._chance()
@@ -386,22 +444,28 @@ class Worker:
             _settle(session, _answered(attempt, interrupted, outcome, now), settlement, now)
             _log.warning("call of unknown outcome, to be looked up", call=call.id)
 
-    def _lease_look_ups(self, session: Session) -> list[tuple[Call, Attempt]]:
-        """Take the look-ups that are due, so that nobody else makes them meanwhile."""
+    def _lease_look_ups(
+        self, session: Session, mine: Collection[str], most: int
+    ) -> list[tuple[Call, Attempt]]:
+        """Take look-ups that are due, so that nobody else makes them meanwhile."""
         now = self._clock()
         until = now + _lease(self._policy().uvms)
-        return [
+        due = (
             (call, attempt)
             for call, attempt in session.due_look_ups(now)
-            if session.lease(attempt.id, until)
-        ]
+            if attempt.id not in mine and session.lease(attempt.id, until)
+        )
+        return list(islice(due, most))
 
     async def _look_up(self, call: Call, attempt: Attempt) -> None:
         """Ask the vendor whether a call that may have rung was placed."""
         policy = self._policy()
         since, until = record_window(attempt, policy.delivery, self._clock())
-        seen = await self._vendor.find(
-            RecordQuery(phone=call.phone, template_id=attempt.template_id, since=since, until=until)
+        seen = await self._find(
+            RecordQuery(
+                phone=call.phone, template_id=attempt.template_id, since=since, until=until
+            ),
+            policy.uvms,
         )
         now = self._clock()
         earlier = since - policy.delivery.record_before
@@ -432,6 +496,17 @@ class Worker:
                 note=settlement.note,
             )
 
+    async def _find(self, query: RecordQuery, uvms: UvmsSettings) -> Records:
+        """Look for a call; one that cannot be looked for must be dialled again in the end."""
+        try:
+            async with asyncio.timeout(_longest(uvms).total_seconds()):
+                return await self._vendor.find(query)
+        except TimeoutError:
+            return Records(answer=Answer(failure=Failure.TIMEOUT))
+        except Exception:  # what the vendor sends is not ours to foresee
+            _log.exception("looking for a call failed in an unforeseen way")
+            return Records(answer=Answer(failure=Failure.UNREADABLE))
+
     # --- the store ---
 
     async def _persist(self, job: Callable[[Session], Any]) -> Any:
@@ -444,8 +519,13 @@ class Worker:
 
     async def _housekeeping(self) -> None:
         while True:
-            with suppress(StoreUnavailable):  # whoever observes the store says so
+            try:
                 await self._tidy(self._policy(), self._clock())
+            except StoreUnavailable:
+                pass  # whoever observes the store says so
+            except Exception as error:  # tidying must never keep a phone from ringing
+                if self._news.is_news("housekeeping", repr(error)):
+                    _log.exception("housekeeping failed")
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
     async def _tidy(self, policy: Policy, now: datetime) -> None:
@@ -458,20 +538,32 @@ class Worker:
 
 
 class _Pace:
-    """How many requests may leave now: a bucket that refills at the rate and holds one second."""
+    """How many requests may leave now: in no second more than the rate (`at`: monotonic)."""
 
     def __init__(self) -> None:
-        self._tokens, self._at = 0.0, float("-inf")
+        self._left: deque[float] = deque()  # when requests left within the window, oldest first
 
     def free(self, rate: float, at: float) -> int:
-        """Refill for the time passed (`at`: monotonic seconds); return the whole tokens."""
-        self._tokens = min(max(rate, 1.0), self._tokens + (at - self._at) * rate)
-        self._at = at
-        return int(self._tokens)
+        """Return how many may leave now."""
+        most, window = _window(rate)
+        while self._left and self._left[0] + window <= at:
+            self._left.popleft()
+        return most - len(self._left)
 
-    def take(self, tokens: int) -> None:
-        """Use tokens up."""
-        self._tokens -= tokens
+    def pause(self, rate: float, at: float) -> float:
+        """Return for how many seconds nothing may leave, asked when nothing may."""
+        most, window = _window(rate)
+        return max(self._left[-most] + window - at, 0.0)
+
+    def take(self, requests: int, at: float) -> None:
+        """Note that so many leave."""
+        self._left.extend([at] * requests)
+
+
+def _window(rate: float) -> tuple[int, float]:
+    """Return a rate as a whole number of requests in so many seconds; 0.5 is one in two."""
+    most = max(1, int(rate))
+    return most, most / rate
 
 
 def _settle(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
@@ -497,9 +589,13 @@ def _answered(attempt: Attempt, answer: Answer, outcome: Outcome, now: datetime)
     )
 
 
-def _lease(uvms: UvmsSettings) -> timedelta:
+def _longest(uvms: UvmsSettings) -> timedelta:
     """How long a request can take at the most: a slot, TCP, TLS and writing, then the answer."""
-    return 4 * uvms.connect_timeout + uvms.read_timeout + _LEASE_MARGIN
+    return 4 * uvms.connect_timeout + uvms.read_timeout
+
+
+def _lease(uvms: UvmsSettings) -> timedelta:
+    return _longest(uvms) + _LEASE_MARGIN
 
 
 def _template(policy: Policy, call: Call) -> VoiceTemplate | None:

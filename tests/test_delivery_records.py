@@ -24,7 +24,7 @@ from adapter.model import Attempt, PhoneNumber
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-POLICY = DeliveryPolicy(record_before=30 * SECOND, record_after=120 * SECOND)
+POLICY = DeliveryPolicy()  # 30 s before the attempt to 2 min after it
 ALICE = PhoneNumber("+8613512345678")
 ATTEMPT = Attempt(id="a" * 32, call_id="c", started_at=NOW, template_id="UVVT1")
 OURS = CallRecord(

@@ -6,6 +6,7 @@ Whatever the trouble: StoreUnavailable, nothing half-written, and well again wit
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,8 +24,10 @@ from store_world import (
     attempt,
     begun,
     call,
+    database,
     episode,
     held,
+    in_one_go,
     opened,
     page,
     recorded,
@@ -48,6 +51,7 @@ READS: dict[str, Callable[[Session], Any]] = {
     "due_phones": lambda s: s.due_phones(NOW),
     "dialled_since": lambda s: s.dialled_since(ALICE, NOW - DAY),
     "due_calls": lambda s: s.due_calls(ALICE, NOW, 1),
+    "alike": lambda s: s.alike(LEAD, NOW),
     "page": lambda s: s.page(PAGE.id),
     "alerts_named_by": lambda s: s.alerts_named_by(LEAD),
     "next_due": lambda s: s.next_due(),
@@ -96,10 +100,17 @@ def furnish(session: Session) -> None:
     session.settle(looked_up.id, CallState.UNKNOWN, now=NOW, due_at=NOW, note="")
 
 
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("furnished")
+    in_one_go(directory, furnish)
+    return database(directory)
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, furnished: Path) -> Iterator[Store]:
+    shutil.copy(furnished, database(tmp_path))
     with opened(tmp_path, lock_wait_seconds=0.0) as store:
-        store.write_now(furnish)
         yield store
 
 

@@ -27,6 +27,7 @@ HOT: dict[str, Callable[[Session], Any]] = {
     "dialled_since": lambda s: s.dialled_since(ALICE, NOW - DAY),
     "limit": lambda s: s.limit(ALICE, NOW, NOW + HOUR),
     "due_calls": lambda s: s.due_calls(ALICE, NOW, 4),
+    "alike": lambda s: s.alike(LEAD, NOW),
     "bundle": lambda s: s.bundle(LEAD, NOW),
     "alerts_named_by": lambda s: s.alerts_named_by(LEAD),
     "begin": lambda s: s.begin(LEAD, attempt(LEAD), NOW),

@@ -51,10 +51,16 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with opened(tmp_path_factory.mktemp("session")) as store:
+        yield store
+
+
 @pytest.fixture
-def session(store: Store) -> Iterator[Session]:
+def session(shared: Store) -> Iterator[Session]:
     """A transaction that is never committed: what is seen here is seen inside of it."""
-    with store._writer._engine.connect() as connection:
+    with shared._writer._engine.connect() as connection:
         yield Session(connection)
 
 
@@ -106,6 +112,8 @@ class TestKnown:
         old = page(group_labels={"a": "1", "b": "2"}, closed_at=NOW)
         new = replace(old, id="new", opened_at=NOW + HOUR, closed_at=NOW + HOUR)
         recorded(session, old, new)
+        others = replace(new, id="others", receiver="dba", opened_at=NOW + DAY)
+        recorded(session, others)
         known = session.known(set(), {page_key("sre", {"b": "2", "a": "1"})})
         assert list(known.pages) == ["new"]
 
@@ -407,15 +415,28 @@ class TestBundle:
             call(mine, state=CallState.ACCEPTED, settled_at=NOW),
         )
         recorded(session, mine, lead, like, *unlike)
+        assert session.alike(lead, NOW) == 1
         assert session.bundle(lead, NOW) == 1
         assert the_call(session, like).bundled_into == lead.id
         assert [the_call(session, each) for each in unlike] == list(unlike)
 
     @pytest.mark.parametrize("reason", [Reason.RESOLVED, Reason.TEST])
-    def test_only_a_call_about_firing_alerts_takes_others_along(self, session, reason):
+    def test_a_call_that_is_not_about_firing_alerts_takes_none_of_those_along(
+        self, session, reason
+    ):
         mine = page()
         recorded(session, mine, lead := call(mine, reason=reason), call(mine))
-        assert session.bundle(lead, NOW) == 0
+        assert session.alike(lead, NOW) == session.bundle(lead, NOW) == 0
+
+    def test_calls_about_resolved_alerts_are_alike(self, session):
+        over = [page(closed_at=NOW) for _ in range(3)]
+        lead, *others = (call(each, reason=Reason.RESOLVED) for each in over)
+        recorded(session, *over, lead, *others)
+        assert session.alike(lead, NOW) == session.bundle(lead, NOW) == 2
+
+    def test_a_test_call_takes_no_other_test_call_along(self, session):
+        recorded(session, page(), lead := call(None), call(None))
+        assert session.alike(lead, NOW) == session.bundle(lead, NOW) == 0
 
     def test_a_bundle_is_claimed_and_settled_together(self, session):
         mine = page()
@@ -447,6 +468,7 @@ class TestBundle:
         session.bundle(lead, NOW)
         made = begun(session, other)
         assert [held for _, held in session.orphans(NOW, all_of_them=True)] == [made]
+        assert the_call(session, other).bundled_into is None
         assert the_call(session, lead).state is CallState.WAITING
 
     def test_a_bundle_ends_together(self, session):
@@ -572,6 +594,14 @@ class TestHeldCalls:
         assert session.due_look_ups(NOW + SECOND) == []
         assert not session.lease(made.id, NOW + HOUR)
         assert session.orphans(NOW + HOUR) == []
+
+    def test_whichever_is_due_for_longest_comes_first(self, session):
+        mine = page()
+        recorded(session, mine, late := call(mine, id="a"), early := call(mine, BOB, id="b"))
+        for each, due in ((late, NOW), (early, NOW - MINUTE)):
+            made = begun(session, each)
+            session.settle(made.id, CallState.UNKNOWN, now=NOW, due_at=due, note="")
+        assert [found.id for found, _ in session.due_look_ups(NOW)] == ["b", "a"]
 
     def test_only_a_call_of_unknown_outcome_is_leased(self, session):
         recorded(session, mine := page(), lead := call(mine))
@@ -756,7 +786,7 @@ class TestHousekeeping:
         )
         session.add_call(test := call(None))
         accepted(session, test, at=NOW - DAY)
-        assert session.prune(NOW - HOUR, 100) == 4
+        assert session.prune(NOW - HOUR, 100) == 5
         assert {each.id for each in session.find_pages(only_open=False, limit=9)} == {
             young.id,
             unclosed.id,
@@ -803,6 +833,20 @@ class TestHousekeeping:
         assert [each.fingerprint for each in session.episodes_of(mine.id, 9)] == ["firing"]
         recorded(session, follow_up := call(mine, reason=Reason.NEW_ALERTS))
         assert named(session, follow_up) == []
+
+    def test_a_call_that_told_more_than_those_after_it_is_not_forgotten(self, session):
+        mine = page()
+        told_most = {"state": CallState.ACCEPTED, "named_through": 7, "settled_at": NOW - DAY}
+        told_less = {"state": CallState.ACCEPTED, "named_through": 5, "settled_at": NOW - HOUR}
+        told_nothing = {"state": CallState.GAVE_UP, "named_through": 9, "settled_at": NOW - HOUR}
+        recorded(
+            session,
+            mine,
+            call(mine, id="most", **told_most),
+            call(mine, id="less", **told_less),
+            call(mine, id="nothing", **told_nothing),
+        )
+        assert session.prune(NOW, 100) == 0
 
     def test_an_episode_s_number_is_never_used_again(self, session):
         recorded(session, episode(None, firing=False, ends_at=NOW - DAY))

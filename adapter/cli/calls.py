@@ -13,6 +13,7 @@ from adapter.cli.options import database_option, json_option, limit_option, stor
 from adapter.cli.output import (
     brief,
     callee,
+    group,
     labels,
     local,
     print_facts,
@@ -125,6 +126,7 @@ def print_calls(found: Sequence[Json]) -> None:
 def call_facts(call: Json) -> list[tuple[str, str]]:
     """Return a call's facts, a line each."""
     waits = call["state"] in ("waiting", "unknown")
+    page = call["page_of_call"]
     return [
         ("call", call["id"]),
         ("person", callee(call)),
@@ -135,17 +137,16 @@ def call_facts(call: Json) -> list[tuple[str, str]]:
         ("limited", f"until {local(call['limited_until'])}" if call["limited_until"] else ""),
         ("bundled into", call["bundled_into"] or ""),
         ("note", call["note"]),
+        ("page", page["id"] if page else ""),
+        ("", f"{page['state']}, {group(page)}" if page else ""),
     ]
 
 
 def print_call(call: Json) -> None:
     """Print everything about a call."""
-    page = call["page_of_call"]
     print_facts(call_facts(call))
-    if page:
-        of = labels(page["group_labels"]) or "not grouped"
-        print_facts((("page", page["id"]), ("", f"{page['state']}, alerts {of}")))
-    click.echo("\nalerts named" if call["alerts_named"] else "\nno alerts named")
+    if call["page"]:
+        click.echo("\nalerts named" if call["alerts_named"] else "\nno alerts named")
     for alert in call["alerts_named"]:
         status = "firing" if alert["firing"] else "resolved"
         print_facts(((status, labels(alert["labels"])),), indent=2)

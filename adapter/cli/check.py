@@ -57,7 +57,7 @@ def config_schema() -> None:
 
 def _stdin() -> str:
     if sys.stdin.isatty():
-        raise click.ClickException("Failed to read from standard input")
+        raise click.ClickException("Failed to read from standard input: name a file")
     return _STDIN
 
 

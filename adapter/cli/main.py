@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 
 import click
+from click.exceptions import NoArgsIsHelpError
 from click.shell_completion import CompletionItem, get_completion_class
 
 from adapter import __version__
-from adapter.config.problems import ConfigError
+from adapter.config.problems import ConfigError, suggest
 from adapter.errors import AdapterError
 
 PROGRAM = "uvms-adapter"
@@ -51,6 +52,14 @@ class _Commands(click.Group):
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         found: click.Command = getattr(import_module(module), name)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not ctx.resilient_parsing and (near := suggest(name, known)):
+            ctx.fail(f"No such command {name!r}; {near}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -97,6 +106,9 @@ def run(args: Sequence[str]) -> int:
         return 1
     except (click.Abort, KeyboardInterrupt):
         return _SIGINT_EXIT
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 1
     except click.UsageError as error:
         said = error.format_message().rstrip(".")
         return _fail(f"{said} Try --help" if said.endswith("?") else f"{said}, try --help")

@@ -117,6 +117,11 @@ def labels(found: Mapping[str, Any]) -> str:
     return " ".join(f'{name}="{value}"' for name, value in sorted(found.items()))
 
 
+def group(page: Mapping[str, Any]) -> str:
+    """Return the labels that the alerts of a page have in common."""
+    return labels(page["group_labels"]) or "not grouped"
+
+
 def callee(call: Mapping[str, Any]) -> str:
     """Return the person of a call with the masked number; a bare number is its own name."""
     person, phone = call["person"], call["phone"]

@@ -8,6 +8,7 @@ from adapter.cli.calls import print_calls
 from adapter.cli.options import database_option, json_option, limit_option, store_of
 from adapter.cli.output import (
     brief,
+    group,
     labels,
     local_zoned,
     print_facts,
@@ -40,7 +41,7 @@ def list_pages(database: str | None, closed_too: bool, limit: int, as_json: bool
         print_json(found)
         return
     print_table(
-        ("ID", "OPENED", "STATE", "FIRING", "RECEIVER", "ALERTS"),
+        ("ID", "OPENED", "STATE", "FIRING", "RECEIVER", "GROUP"),
         [
             (
                 short(page["id"]),
@@ -48,7 +49,7 @@ def list_pages(database: str | None, closed_too: bool, limit: int, as_json: bool
                 page["state"],
                 str(page["firing"]),
                 page["receiver"],
-                labels(page["group_labels"]) or "not grouped",
+                group(page),
             )
             for page in found["pages"]
         ],
@@ -100,7 +101,7 @@ def page_facts(page: Json) -> list[tuple[str, str]]:
         ("page", page["id"]),
         ("state", page["state"]),
         ("receiver", page["receiver"]),
-        ("alerts", labels(page["group_labels"]) or "not grouped"),
+        ("group", group(page)),
         ("firing", str(page["firing"])),
         ("opened", local_zoned(page["opened_at"])),
         ("confirmed", local_zoned(page["confirmed_at"])),

@@ -34,9 +34,8 @@ def show(config: Path) -> None:
     A route's grouping, timing and time intervals follow its receiver where they differ from the
     parent's.
     """
-    click.echo("Routing tree:")
-    click.echo(routing_tree(load_file(config).route))
-    click.echo()
+    tree = routing_tree(load_file(config).route)
+    click.echo(f"Routing tree:\n{tree}\n")
 
 
 @routes.command()
@@ -92,8 +91,9 @@ def test(
             click.echo(f"{matching_tree(policy.route, alert_labels)}\n\n")
         click.echo(receivers)
         if expected is None:
+            _print_alert(found)
             for lead in found["routes"]:
-                _print_lead(lead, found["at"])
+                _print_lead(lead)
     if expected is not None and expected != receivers:
         click.echo("WARNING: Expected receivers did not match resolved receivers.", err=as_json)
         raise click.exceptions.Exit(1)
@@ -105,14 +105,17 @@ def _parse_labels(given: Sequence[str]) -> dict[str, str]:
         try:
             (matcher,) = parse_matcher(text).matchers
         except InvalidMatcher as error:
-            raise click.ClickException(f"Failed to parse labels: {error}") from None
+            raise _no_label(str(error)) from None
         if matcher.operator is not Operator.EQUAL:
-            raise click.ClickException(
-                "Failed to parse labels: labels must be specified as key=value pairs"
-            )
+            raise _no_label("labels must be specified as key=value pairs")
         if matcher.value:  # Alertmanager drops empty labels when alerts come in
             found[matcher.name] = matcher.value
     return found
+
+
+def _no_label(why: str) -> click.ClickException:
+    hint = "write each label by itself: severity=critical team=db"
+    return click.ClickException(f"Failed to parse labels: {why}; {hint}")
 
 
 def _parse_annotations(given: Sequence[str]) -> dict[str, str]:
@@ -125,7 +128,20 @@ def _parse_annotations(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _print_lead(lead: Json, at: str) -> None:
+def _print_alert(found: Json) -> None:
+    """Print what the arguments were taken for: `a=b,c=d` is one label, not two."""
+    given = found["labels"]
+    click.echo()
+    print_facts(
+        (
+            ("alert", shown_labels(given) or "no labels"),
+            ("", "" if "alertname" in given else "(real alerts have an alertname: give one too)"),
+            ("at", local_zoned(found["at"])),
+        )
+    )
+
+
+def _print_lead(lead: Json) -> None:
     click.echo()
     timing = "  ".join(f"{name} {value}" for name, value in lead["timing"].items())
     print_facts(
@@ -134,7 +150,6 @@ def _print_lead(lead: Json, at: str) -> None:
             ("receiver", lead["receiver"]),
             ("page", shown_labels(lead["group_labels"]) or "not grouped"),
             ("timing", timing),
-            ("at", local_zoned(at)),
             ("result", _result(lead)),
         )
     )

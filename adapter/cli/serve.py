@@ -9,7 +9,13 @@ import click
 import uvloop
 
 from adapter import logs, service
-from adapter.cli.options import address, config_option, duration, environ_with
+from adapter.cli.options import (
+    address,
+    config_option,
+    database_option,
+    duration,
+    environ_with,
+)
 from adapter.config.environment import LogFormat, LogLevel, settings
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=str)
@@ -29,9 +35,9 @@ _LEVELS = click.Choice([str(each) for each in LogLevel])
 )
 @click.option("--simulate", is_flag=True, help="Call a simulated UVMS: no phone rings.")
 @click.option("--insecure-no-auth", is_flag=True, help="Let anybody post webhooks and use the API.")
-@click.option("--database", metavar="URL", help="Where to store. [default: UVMS_DATABASE_URL]")
-@click.option("--log-format", type=_FORMATS, help="[default: json]")
-@click.option("--log-level", type=_LEVELS, help="[default: info]")
+@database_option
+@click.option("--log-format", type=_FORMATS, help="[default: UVMS_LOG_FORMAT, else json]")
+@click.option("--log-level", type=_LEVELS, help="[default: UVMS_LOG_LEVEL, else info]")
 @click.option("--tls-cert-file", type=_FILE, metavar="FILE", help="Speak HTTPS with this chain.")
 @click.option("--tls-key-file", type=_FILE, metavar="FILE", help="The chain's private key.")
 @click.option(

@@ -47,7 +47,7 @@ def owed_again(
     the page as a whole. Nobody is rung again for what somebody has acknowledged.
     """
     theirs = by_phone.get(person.phone, ())
-    if any(call.state.open for call in theirs):
+    if any(call.state is CallState.WAITING for call in theirs):
         return None
     taken_at = page.acknowledged_at
     failed = [
@@ -58,9 +58,9 @@ def owed_again(
         and (taken_at is None or call.created_at >= taken_at)
     ]
     told = _told_at(theirs)
-    if failed and newest > _heard_of(theirs):
+    if failed and newest > _named_through(theirs):
         return (Reason.NEW_ALERTS if told else Reason.FIRST), max(failed) + timing.group_interval
-    if taken_at is not None:
+    if taken_at is not None or any(call.state.open for call in theirs):
         return None
     told = told or _told_at(call for calls in by_phone.values() for call in calls)
     if not told:
@@ -108,7 +108,7 @@ def _told_at(calls: Iterable[Call]) -> list[datetime]:
     ]
 
 
-def _heard_of(calls: Iterable[Call]) -> int:
-    """Return the id of the newest alert that these calls named; 0: they named none."""
-    accepted = (call for call in calls if call.state is CallState.ACCEPTED)
-    return max((call.named_through or 0 for call in accepted), default=0)
+def _named_through(calls: Iterable[Call]) -> int:
+    """Return the id of the newest alert that a person heard of, or may have; 0: of none."""
+    rang = (call for call in calls if call.state in _MAY_HAVE_RUNG)
+    return max((call.named_through or 0 for call in rang), default=0)

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapter.model import Attempt, Call, CallState, PhoneNumber
+from adapter.store.outbox import said_by
 from adapter.store.part import Part
 from adapter.store.rows import attempt_of, attempt_row, call_of
 from adapter.store.schema import attempts, call_is_open, calls, episodes
@@ -61,10 +62,7 @@ class Attempts(Part):
 
     def end(self, lead: Call, state: CallState, now: datetime, note: str) -> None:
         """End a waiting call, and what it bundles, for which no request will leave."""
-        waiting = calls.update().where(
-            sa.or_(calls.c.id == lead.id, calls.c.bundled_into == lead.id),
-            calls.c.state == CallState.WAITING,
-        )
+        waiting = calls.update().where(said_by(lead.id), calls.c.state == CallState.WAITING)
         self._connection.execute(waiting.values(state=state, settled_at=now, note=note))
 
     def rendered(self, attempt_id: str, template_id: str, params: Sequence[str]) -> None:
@@ -167,8 +165,5 @@ class Attempts(Part):
             "settled_at": None,
             "note": "asked for again",
         }
-        ended = calls.update().where(
-            sa.or_(calls.c.id == call_id, calls.c.bundled_into == call_id),
-            calls.c.state.in_(_RETRIABLE),
-        )
+        ended = calls.update().where(said_by(call_id), calls.c.state.in_(_RETRIABLE))
         return self._connection.execute(ended.values(again | _LET_GO)).rowcount > 0

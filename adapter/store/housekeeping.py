@@ -61,15 +61,19 @@ class Housekeeping(Part):
         kind has made useless.
         """
         busy = sa.select(calls.c.id).where(call_is_open, calls.c.page_id == pages.c.id)
-        old_pages = sa.select(pages.c.id).where(pages.c.closed_at < before, sa.not_(busy.exists()))
+        named = sa.select(episodes.c.id).where(episodes.c.page_id == pages.c.id)
+        old_pages = sa.select(pages.c.id).where(
+            pages.c.closed_at < before, sa.not_(busy.exists()), sa.not_(named.exists())
+        )
         old_episodes = sa.select(episodes.c.id).where(episodes.c.ends_at < before)
         old_calls = sa.select(calls.c.id).where(
             calls.c.settled_at < before, sa.or_(calls.c.page_id.is_(None), _made_useless())
         )
         old_bodies = sa.select(rejected.c.id).where(rejected.c.received_at < before)
         deletions = (
-            pages.delete().where(pages.c.id.in_(old_pages.limit(most))),
+            # First the alerts, then their pages: a page with ten thousand is not one small step.
             episodes.delete().where(episodes.c.id.in_(old_episodes.limit(most))),
+            pages.delete().where(pages.c.id.in_(old_pages.limit(most))),
             calls.delete().where(calls.c.id.in_(old_calls.limit(most))),
             rejected.delete().where(rejected.c.id.in_(old_bodies.limit(most))),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -13,7 +14,12 @@ from adapter.store.records import DuePhone
 from adapter.store.rows import call_of, episode_of, page_of
 from adapter.store.schema import attempts, call_is_open, calls, episodes, is_firing, pages
 
+_TOLD_OR_UNKNOWN = (CallState.ACCEPTED, CallState.UNKNOWN)
 _ABOUT_FIRING = (Reason.FIRST, Reason.NEW_ALERTS, Reason.REPEAT)
+
+_URGENCY = sa.case(
+    (calls.c.reason == Reason.RESOLVED, 2), (calls.c.reason == Reason.REPEAT, 1), else_=0
+)
 
 # What counts as ringing: what rang, may have rung, or may be ringing now.
 _MAY_HAVE_RUNG = sa.or_(
@@ -72,34 +78,35 @@ class Outbox(Part):
         return self._connection.execute(due.values(values)).rowcount
 
     def due_calls(self, phone: PhoneNumber, now: datetime, most: int) -> list[Call]:
-        """Return the phone's due calls, the one due for longest first, at most so many.
+        """Return the phone's due calls, at most so many; none while the phone is being rung.
 
-        None while the phone is being rung.
+        News goes before repeats, and repeats before what is over; else the one due for longest.
         """
         query = (
             calls.select()
             .where(
                 _is_due(now), calls.c.phone == phone.e164, sa.literal(phone.e164).not_in(_ringing())
             )
-            .order_by(calls.c.due_since, calls.c.created_at, calls.c.id)
+            .order_by(_URGENCY, calls.c.due_since, calls.c.created_at, calls.c.id)
             .limit(most)
         )
         return [call_of(row) for row in self._connection.execute(query)]
 
+    def alike(self, lead: Call, now: datetime) -> int:
+        """Return how many other calls are due whose words this one could say too."""
+        return (
+            self._connection.scalar(
+                sa.select(sa.func.count()).select_from(calls).where(*_alike(lead, now))
+            )
+            or 0
+        )
+
     def bundle(self, lead: Call, now: datetime) -> int:
         """Let one call say the words of all calls like it that are due; return how many others.
 
-        Only calls about firing alerts are alike.
+        Calls about firing alerts are alike, and so are calls about resolved ones.
         """
-        if lead.reason not in _ABOUT_FIRING:
-            return 0
-        others = calls.update().where(
-            _is_due(now),
-            calls.c.phone == lead.phone.e164,
-            calls.c.receiver == lead.receiver,
-            calls.c.reason.in_(_ABOUT_FIRING),
-            calls.c.id != lead.id,
-        )
+        others = calls.update().where(*_alike(lead, now))
         return self._connection.execute(others.values(bundled_into=lead.id)).rowcount
 
     def page(self, page_id: str) -> Page | None:
@@ -115,8 +122,10 @@ class Outbox(Part):
         the person had heard of. Where alerts were hidden from us (a truncated page), resolved ones
         count as firing: we cannot know.
         """
-        said = sa.select(calls.c.page_id).where(_said_by(lead))
-        heard = _heard(lead.phone, said, calls.c.reason != Reason.RESOLVED)
+        said = sa.select(calls.c.page_id).where(said_by(lead.id))
+        # Who may have heard of an alert is called back about it too.
+        may_know = _TOLD_OR_UNKNOWN if lead.reason is Reason.RESOLVED else (CallState.ACCEPTED,)
+        heard = _heard(lead.phone, said, calls.c.reason != Reason.RESOLVED, may_know)
         query = (
             sa.select(episodes)
             .join(pages, pages.c.id == episodes.c.page_id)
@@ -126,7 +135,9 @@ class Outbox(Part):
         )
         heard_through = sa.func.coalesce(heard.c.through, 0)
         if lead.reason is Reason.RESOLVED:
-            called_back = _heard(lead.phone, said, calls.c.reason == Reason.RESOLVED)
+            called_back = _heard(
+                lead.phone, said, calls.c.reason == Reason.RESOLVED, (CallState.ACCEPTED,)
+            )
             query = query.outerjoin(called_back, called_back.c.page_id == episodes.c.page_id).where(
                 sa.not_(is_firing),
                 episodes.c.id <= heard_through,
@@ -148,9 +159,22 @@ class Outbox(Part):
         return due
 
 
-def _said_by(lead: Call) -> sa.ColumnElement[bool]:
-    """Match a call, and the open ones whose words it says too."""
-    return sa.or_(calls.c.id == lead.id, sa.and_(calls.c.bundled_into == lead.id, call_is_open))
+def said_by(lead_id: str) -> sa.ColumnElement[bool]:
+    """Match a call, and those whose words it says too."""
+    return sa.or_(calls.c.id == lead_id, calls.c.bundled_into == lead_id)
+
+
+def _alike(lead: Call, now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """Match the other due calls of a phone and receiver that are of the same kind."""
+    kinds = (_ABOUT_FIRING, (Reason.RESOLVED,))
+    kind = next((kind for kind in kinds if lead.reason in kind), ())  # a test is like no other
+    return (
+        _is_due(now),
+        calls.c.phone == lead.phone.e164,
+        calls.c.receiver == lead.receiver,
+        calls.c.reason.in_(kind),
+        calls.c.id != lead.id,
+    )
 
 
 def _is_due(now: datetime) -> sa.ColumnElement[bool]:
@@ -165,7 +189,10 @@ def _ringing() -> sa.Select[tuple[str]]:
 
 
 def _heard(
-    phone: PhoneNumber, said: sa.Select[tuple[str]], about: sa.ColumnElement[bool]
+    phone: PhoneNumber,
+    said: sa.Select[tuple[str]],
+    about: sa.ColumnElement[bool],
+    states: Sequence[CallState],
 ) -> sa.Subquery:
     """Up to which episode of each of these pages a phone has been told."""
     return (
@@ -173,7 +200,7 @@ def _heard(
         .where(
             calls.c.page_id.in_(said),
             calls.c.phone == phone.e164,
-            calls.c.state == CallState.ACCEPTED,
+            calls.c.state.in_(states),
             about,
         )
         .group_by(calls.c.page_id)

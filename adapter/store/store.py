@@ -7,6 +7,7 @@ its own. A job is written whole or not at all, and whoever gets its answer knows
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -25,6 +26,8 @@ _T = TypeVar("_T")
 # Below Alertmanager's peer_timeout of 15 s, so that our 503 comes before its next peer posts.
 _LOCK_WAIT_SECONDS = 5.0
 
+_READERS = 4
+
 _EXAMPLE = "write for example sqlite:////data/uvms-adapter.db"
 
 
@@ -37,6 +40,8 @@ class Store:
         self._reading, self._owned = reading, owned
         self._shown = _shown(reading.url)
         self._writer = Writer(writing, self._shown, observe)
+        # Threads of our own: those of the event loop may all be waiting for a dead name server.
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._closed = False
 
     async def write(self, job: Job[_T]) -> _T:
@@ -49,7 +54,10 @@ class Store:
 
     async def read(self, job: Job[_T]) -> _T:
         """Run a job that only reads, beside the writer. Raises as `write` does."""
-        return await asyncio.to_thread(self.read_now, job)
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self.read_now, job)
 
     def write_now(self, job: Job[_T]) -> _T:
         """Do as `write` does, for callers without an event loop: the command line."""
@@ -71,6 +79,7 @@ class Store:
         """Finish the jobs that were put, then let go of the database."""
         self._closed = True
         self._writer.close()
+        self._readers.shutdown()
         self._reading.dispose()
         if self._owned is not None:
             self._owned.close()

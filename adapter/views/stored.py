@@ -63,8 +63,8 @@ def _find_page(session: Session, page_id: str) -> Page:
         return exact
     found = session.find_pages(only_open=False, limit=2, id_begins=page_id) if page_id else []
     if len(found) != 1:
-        several = "more than one page begins with" if found else "there is no page"
-        raise NotFound(f"{several} {page_id!r}")
+        several = f"more than one page begins with {page_id!r}: give more of its id"
+        raise NotFound(several if found else f"there is no page {page_id!r}")
     return found[0]
 
 
@@ -107,7 +107,8 @@ def _alert(episode: Episode) -> Json:
 def calls(
     session: Session, *, text: str, page_id: str | None, states: Iterable[CallState], limit: int
 ) -> Json:
-    """Return the newest calls; `text`: see `Session.find_calls`."""
+    """Return the newest calls; `text`: see `Session.find_calls`. Raises NotFound: no such page."""
+    page_id = _find_page(session, page_id).id if page_id else None
     found = session.find_calls(text=text, page_id=page_id, states=states, limit=limit)
     return {"calls": [_call(call) for call in found]}
 
@@ -143,8 +144,8 @@ def _find_call(session: Session, call_id: str) -> Call:
     found = session.find_calls(text=call_id, limit=MOST_LISTED) if call_id else []
     exact = [candidate for candidate in found if candidate.id == call_id] or found
     if len(exact) != 1:
-        several = "more than one call is known by" if exact else "there is no call"
-        raise NotFound(f"{several} {call_id!r}")
+        several = f"more than one call is known by {call_id!r}: give more of its id"
+        raise NotFound(several if exact else f"there is no call {call_id!r}")
     return exact[0]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -18,15 +17,19 @@ from adapter.authentication import Credentials
 from adapter.clock import Clock
 from adapter.errors import InvalidNotification, NotJson
 from adapter.intake import Intake, Taken
+from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
-from adapter.model import Source
+from adapter.model import Reason, Source
 from adapter.paging import Verdict
+from adapter.views.values import shown
 from adapter.web.guard import Refusal, admit
+
+_log = logger(__name__)
 
 # An answer lists at most so many pages, calls and alerts; the counts always cover all.
 _LISTED = 20
 
-_CALLED = frozenset({"first", "new_alerts", "repeat"})
+_CALLED = frozenset({Reason.FIRST, Reason.NEW_ALERTS, Reason.REPEAT})
 
 
 class Hooks:
@@ -42,6 +45,7 @@ class Hooks:
     ) -> None:
         self._intake, self._metrics, self._clock = intake, metrics, clock
         self._credentials, self._max_body_bytes = credentials, max_body_bytes
+        self._news = Changes()
 
     def endpoint(self, source: Source) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint for this kind of sender."""
@@ -56,10 +60,9 @@ class Hooks:
             _check_media_type(request)
             body = await admit(request, self._credentials(), self._clock(), self._max_body_bytes)
         except Refusal as refusal:
-            reason = "too_large" if refusal.status == 413 else "unauthorized"
-            if refusal.status != 415:
-                self._metrics.notifications_invalid.labels(source, reason).inc()
+            self._tell_turned_away(source, refusal)
             raise
+        self._news.is_news(source, "let in")
         try:
             taken = await self._intake.take(source, body)
         except NotJson as error:
@@ -69,6 +72,14 @@ class Hooks:
                 422, str(error), path=error.path, expected=error.expected, found=error.found
             ) from error
         return JSONResponse(_answer(taken))
+
+    def _tell_turned_away(self, source: Source, refusal: Refusal) -> None:
+        """Count what is refused unread, and log it once: a sender tries again and again."""
+        reason = {413: "too_large", 415: "unreadable"}.get(refusal.status, "unauthorized")
+        if refusal.status != 415:
+            self._metrics.notifications_invalid.labels(source, reason).inc()
+        if self._news.is_news(source, reason):
+            _log.warning("webhook refused", source=source, reason=reason, error=refusal.error)
 
 
 def _check_media_type(request: Request) -> None:
@@ -100,7 +111,7 @@ def _answer(taken: Taken) -> dict[str, Any]:
                 "page": call.page_id,
                 "person": call.person,
                 "reason": call.reason,
-                "due_at": _shown(call.due_at),
+                "due_at": shown(call.due_at),
             }
             for call in changes.new_calls[:_LISTED]
         ],
@@ -119,7 +130,3 @@ def _not_called(verdict: Verdict) -> dict[str, str | None]:
         "detail": verdict.detail,
         "page": verdict.page_id,
     }
-
-
-def _shown(instant: datetime) -> str:
-    return instant.isoformat(timespec="milliseconds")
