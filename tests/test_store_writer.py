@@ -133,6 +133,26 @@ def test_where_the_commit_itself_fails_nobody_is_told_that_it_is_done(store, see
     assert store.write_now(adding("next")) == "next"
 
 
+def test_a_job_that_ends_the_transaction_unseen_takes_all_down_too(store, tmp_path):
+    with busy(store):
+        answers = [
+            store._writer.put(adding("before")),
+            store._writer.put(lambda session: session._connection.exec_driver_sql("ROLLBACK")),
+            store._writer.put(adding("after")),
+        ]
+    assert {type(each.exception(10)) for each in answers} == {StoreUnavailable}
+    assert calls_on_disk(tmp_path) == set()
+    assert store.write_now(adding("next")) == "next"
+
+
+def test_whose_own_fault_it_was_is_told_that_even_where_the_commit_fails(store):
+    with busy(store):
+        bug = store._writer.put(raising(ValueError("a bug"), "broken"))
+        shared = store._writer.put(lambda session: session._connection.exec_driver_sql("ROLLBACK"))
+    assert isinstance(bug.exception(10), ValueError)
+    assert isinstance(shared.exception(10), StoreUnavailable)
+
+
 def test_two_who_fail_together_get_an_error_each(store):
     """One exception that is raised in two places would mix up their tracebacks."""
     with busy(store):

@@ -128,12 +128,13 @@ class _Put(Generic[_T]):
         savepoint = connection.begin_nested()
         try:
             self.result = self.job(Session(connection))
-            savepoint.commit()
         except BaseException as error:
             if is_of_the_database(error):
                 raise
             savepoint.rollback()
             self.error = error
+        else:
+            savepoint.commit()
 
     def tell(self, failure: Exception | None) -> None:
         """Wake who waits; somebody who went away meanwhile is no failure."""
