@@ -97,7 +97,8 @@ def test_standard_input(capsys, monkeypatch, args):
 def test_a_terminal_is_no_file(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", Stdin(b"", terminal=True))
     assert run(["check-config"]) == 1
-    assert capsys.readouterr().err == "uvms-adapter: error: Failed to read from standard input\n"
+    error = "Failed to read from standard input: name a file"
+    assert capsys.readouterr().err == f"uvms-adapter: error: {error}\n"
 
 
 def test_json(capsys):
@@ -110,9 +111,8 @@ def test_json(capsys):
     assert bad["problems"][0]["message"].startswith("bad.yaml:3:13: route.receiver: found")
 
 
-@pytest.mark.parametrize("args", [["check-config", "--schema"], ["config", "schema"]])
-def test_the_schema(capsys, args):
-    assert run(args) == 0
+def test_the_schema(capsys):
+    assert run(["config", "schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "routes.yaml of uvms-adapter"
 
 

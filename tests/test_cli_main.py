@@ -66,6 +66,7 @@ def test_what_there_is_not():
     ("args", "error"),
     [
         (["replay"], "No such command 'replay', try --help"),
+        (["chekc-config"], "No such command 'chekc-config'; did you mean \"check-config\"? Try"),
         (["routes", "tst"], "No such command 'tst'"),  # newer clicks suggest one
         (["routes", "test", "--nope"], "No such option"),
         (["calls", "explain"], "Missing argument 'ID', try --help"),
@@ -97,6 +98,14 @@ def test_usage_errors_are_one_line_on_stderr_and_exit_1(capsys, args, error):
     assert err.startswith(f"uvms-adapter: error: {error}")
     assert err.count("\n") == 1
     assert err.endswith("ry --help\n")
+
+
+@pytest.mark.parametrize("args", [[], ["routes"], ["calls"]])
+def test_a_group_alone_is_a_mistake_that_help_answers(capsys, args):
+    assert run(args) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.startswith("Usage: uvms-adapter ")) == ("", True)
+    assert err.splitlines()[-1].startswith("  ")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +176,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_talk_about(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     found = subprocess.run(
-        [*PROGRAM, "check-config", "--schema"], stdout=writer, stderr=subprocess.PIPE, text=True
+        [*PROGRAM, "config", "schema"], stdout=writer, stderr=subprocess.PIPE, text=True
     )
     os.close(writer)
     assert (found.returncode, found.stderr) == (1, "")
@@ -179,7 +188,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_talk_about(tmp_path):
 def test_a_table_fits_80_columns(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     row = ("0123456789ab", "11-24 03:00:00", "acknowledged", "12345", "r" * 40, 'x="' + "y" * 60)
-    output.print_table(("ID", "OPENED", "STATE", "FIRING", "RECEIVER", "ALERTS"), [row])
+    output.print_table(("ID", "OPENED", "STATE", "FIRING", "RECEIVER", "GROUP"), [row])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[1].startswith("0123456789ab  11-24 03:00:00  acknowledged  12345 ")

@@ -177,7 +177,22 @@ def test_the_transcript_of_a_real_amtool_has_these_lines(capsys, upstream):
 )
 def test_labels_that_are_none(capsys, upstream, label, error):
     assert run(["routes", "test", "--config", upstream, label]) == 1
-    assert capsys.readouterr() == ("", f"uvms-adapter: error: Failed to parse labels: {error}\n")
+    hint = "write each label by itself: severity=critical team=db"
+    told = f"uvms-adapter: error: Failed to parse labels: {error}; {hint}\n"
+    assert capsys.readouterr() == ("", told)
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["a=b,c=d"], 'alert  a="b,c=d"\n       (real alerts have an alertname: '),
+        (["alertname==X"], 'alert  alertname="=X"\nat     '),
+        ([], "alert  no labels\n       (real alerts have an alertname: "),
+    ],
+)
+def test_what_the_labels_were_taken_for(capsys, config, labels, shown):
+    assert run(["routes", "test", "--config", config, *labels]) == 0
+    assert shown in capsys.readouterr().out
 
 
 def test_who_is_called_with_which_words(capsys, config, monkeypatch):
@@ -254,7 +269,9 @@ def test_an_annotation_needs_a_name(capsys, config):
 @pytest.mark.parametrize("command", [["show"], ["test", "a=b"]])
 def test_a_config_that_is_wrong_or_not_there(capsys, tmp_path, command):
     assert run(["routes", *command, "--config", str(tmp_path / "none.yaml")]) == 1
-    assert "none.yaml: found no file to read" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "none.yaml: found no file to read" in err
     (tmp_path / "bad.yaml").write_text("route: {receiver: x, recever: y}\nreceivers: []\n")
     assert run(["routes", *command, "--config", str(tmp_path / "bad.yaml")]) == 1
     errors = capsys.readouterr().err.splitlines()

@@ -133,6 +133,11 @@ def test_a_template_is_seen_with_the_grouping_of_a_route_that_leads_to_it():
     assert found.reason is Reason.RESOLVED
 
 
+def test_a_template_for_what_is_over_tells_it_as_over():
+    found = sample(POLICY, "over", sample_alerts(DAY), DAY)
+    assert (found.receiver, found.reason, found.alerts) == ("sre-phone", Reason.RESOLVED, 2)
+
+
 def test_alerts_that_fire_are_told_and_not_those_that_have_resolved():
     alerts = [alert("Gone", cluster="a", status=Status.RESOLVED), alert("Here", cluster="b")]
     found = sample(POLICY, "outage", alerts, DAY)

@@ -117,7 +117,11 @@ def test_calls_are_found_by_every_id_that_anybody_gave_them(filled, known_by, ex
 @pytest.mark.parametrize(
     ("known_by", "error"),
     [
-        pytest.param("am-", "more than one call is known by 'am-'", id="beginning of several"),
+        pytest.param(
+            "am-",
+            "more than one call is known by 'am-': give more of its id",
+            id="beginning of several",
+        ),
         pytest.param("zz", "there is no call 'zz'", id="unknown"),
         pytest.param("", "there is no call ''", id="empty"),
     ],
@@ -223,7 +227,9 @@ def test_lists_of_calls_can_be_narrowed(filled):
 
     assert len(ids()) == 5
     assert ids(text="bob") == ["db-2"]
-    assert ids(page_id="am-1") == ["am-2", "am-3"]
+    assert ids(page_id="am-1") == ids(page_id="am") == ["am-2", "am-3"]
+    with pytest.raises(NotFound, match="there is no page 'zz'"):
+        ids(page_id="zz")
     assert ids(states=[CallState.REFUSED]) == ["am-3"]
     assert len(ids(limit=2)) == 2
 

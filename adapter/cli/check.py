@@ -22,17 +22,13 @@ _STDIN = "/dev/stdin"
 
 @click.command("check-config")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of routes.yaml instead.")
 @json_option
-def check_config(files: tuple[str, ...], schema: bool, as_json: bool) -> None:
+def check_config(files: tuple[str, ...], as_json: bool) -> None:
     """Check routes.yaml files; without a file, standard input.
 
     Tells all that is wrong, each with its line and column, and what works but is hardly meant.
     Exits with 1 if any file is wrong.
     """
-    if schema:
-        click.echo(render_json_schema(), nl=False)
-        return
     results = [(name, _check(name)) for name in files or (_stdin(),)]
     failed = sum(isinstance(result, ConfigError) for _, result in results)
     if as_json:

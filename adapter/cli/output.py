@@ -64,15 +64,14 @@ def print_table(
     _print(table)
 
 
-def print_facts(facts: Mapping[str, str] | Sequence[tuple[str, str]], indent: int = 0) -> None:
+def print_facts(facts: Sequence[tuple[str, str]], indent: int = 0) -> None:
     """Print names with their values beside them; empty values are left out."""
-    pairs = list(facts.items() if isinstance(facts, Mapping) else facts)
     table = Table(
         box=None, show_edge=False, show_header=False, pad_edge=False, padding=(0, 2, 0, 0)
     )
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in pairs:
+    for name, value in facts:
         if value:
             table.add_row(Text(" " * indent + clean(name)), _cell(value))
     if table.row_count:

@@ -11,7 +11,14 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from adapter.authentication import Accepted, Credentials, Denied, check_body, check_headers
+from adapter.authentication import (
+    Accepted,
+    Credentials,
+    Denial,
+    Denied,
+    check_body,
+    check_headers,
+)
 
 
 class Refusal(Exception):
@@ -55,7 +62,10 @@ async def admit(
 
 def _denied(denied: Denied) -> Refusal:
     challenges = [("WWW-Authenticate", challenge) for challenge in denied.challenges]
-    return Refusal(denied.status, denied.message, challenges, reason=denied.reason)
+    message = denied.message
+    if denied.reason is Denial.NOTHING_ACCEPTED:
+        message += "; the operator sets UVMS_API_TOKEN, and UVMS_WEBHOOK_TOKEN for webhooks"
+    return Refusal(denied.status, message, challenges, reason=denied.reason)
 
 
 async def _read(request: Request, most: int) -> bytes:
