@@ -27,7 +27,7 @@ def configure(*, as_json: bool, level: str) -> None:
     last: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time")
     )
     errors: list[Any] = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(

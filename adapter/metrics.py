@@ -14,6 +14,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -27,7 +28,14 @@ _CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0)
 
 OUTCOMES = ("accepted", "retry", "throttled", "unknown", "refused", "account_refused")
 ENDED = (CallState.ACCEPTED, CallState.REFUSED, CallState.GAVE_UP, CallState.CANCELLED)
-INVALID = ("unauthorized", "too_large", "not_json", "no_notification", "store_unavailable")
+INVALID = (
+    "unauthorized",
+    "too_large",
+    "unreadable",
+    "not_json",
+    "no_notification",
+    "store_unavailable",
+)
 REDIALS = ("absent", "cannot_tell")
 TROUBLES = ("throttled", "refused")
 
@@ -41,6 +49,8 @@ class Metrics:
         ret_codes: Iterable[int] = (),
         repairs: Iterable[str] = (),
     ) -> None:
+        # They would double the number of series, and nobody asks for them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry or CollectorRegistry()
         self._ret_codes = frozenset(ret_codes)
         self._intake()

@@ -12,6 +12,7 @@ import random
 import secrets
 import signal
 import socket
+import ssl
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -175,6 +176,15 @@ def _check(options: Options, settings: Settings) -> None:
             "try things out without an account"
         )
 
+    if options.tls_cert is not None:
+        try:
+            ssl.create_default_context().load_cert_chain(options.tls_cert, options.tls_key)
+        except OSError as error:  # an SSLError too
+            raise SettingsError(
+                f"cannot serve TLS with certificate {options.tls_cert} and key "
+                f"{options.tls_key or options.tls_cert}: {error}"
+            ) from error
+
 
 def _app(
     options: Options,
@@ -219,18 +229,20 @@ async def _vendor(
             return
         keys = Keys(public_key="simulated", private_key=Secret(secrets.token_hex(20)))
         account = SimulatedAccount(keys={keys.public_key: keys.private_key})
-        simulator = create_simulator(
-            SimulatedVendor(account, clock=utc_now, new_id=lambda: str(uuid.uuid4()))
-        )
-        url = await stack.enter_async_context(running(simulator, listen()))
+        simulated = SimulatedVendor(account, clock=utc_now, new_id=lambda: str(uuid.uuid4()))
+        url = await stack.enter_async_context(running(create_simulator(simulated), listen()))
         _log.warning(
             "simulating UVMS: no phone will ring", url=url, calls=f"{url}/_simulator/calls"
         )
 
-        def simulated() -> UvmsSettings:
-            return replace(current.policy.uvms, endpoint=url)
+        def simulated_uvms() -> UvmsSettings:
+            policy = current.policy
+            texts = {voice.id: voice.text for voice in policy.voice_templates.values()}
+            if all(texts.values()):  # then the simulator says the words and checks their number
+                simulated.templates.update(texts)
+            return replace(policy.uvms, endpoint=url)
 
-        yield UvmsClient(http, simulated, lambda: keys)
+        yield UvmsClient(http, simulated_uvms, lambda: keys)
 
 
 def _keys(settings: Settings) -> Keys:

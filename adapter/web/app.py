@@ -36,13 +36,15 @@ def create_app(hooks: Hooks, operations: Operations, api: Api, metrics: Metrics)
         ("/metrics", operations.metrics, ["GET"]),
         *api.paths(),
     )
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(path, _timed(path, endpoint, metrics), methods=methods)
             for path, endpoint, methods in paths
         ],
         exception_handlers=_handlers(),
     )
+    app.router.redirect_slashes = False  # a sender would follow to http:// behind a TLS ingress
+    return app
 
 
 def _timed(path: str, endpoint: Endpoint, metrics: Metrics) -> Endpoint:
@@ -79,9 +81,11 @@ def _handlers() -> Mapping[type[Exception], Callable[[Request, Exception], Respo
 
     def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
-        said = {404: f"there is nothing at {request.url.path[:200]}"}.get(
-            error.status_code, error.detail
-        )
+        path, allowed = request.url.path[:200], (error.headers or {}).get("Allow", "")
+        said = {
+            404: f"there is nothing at {path}; webhooks go to /v1/alertmanager and /v1/grafana",
+            405: f"{path} takes {allowed}, not {request.method}",
+        }.get(error.status_code, error.detail)
         return JSONResponse({"error": said}, error.status_code, error.headers)
 
     return {

@@ -76,8 +76,7 @@ class Hooks:
     def _tell_turned_away(self, source: Source, refusal: Refusal) -> None:
         """Count what is refused unread, and log it once: a sender tries again and again."""
         reason = {413: "too_large", 415: "unreadable"}.get(refusal.status, "unauthorized")
-        if refusal.status != 415:
-            self._metrics.notifications_invalid.labels(source, reason).inc()
+        self._metrics.notifications_invalid.labels(source, reason).inc()
         if self._news.is_news(source, reason):
             _log.warning("webhook refused", source=source, reason=reason, error=refusal.error)
 
