@@ -78,7 +78,7 @@ lock: $(BIN)/python ## Compile the locked requirements from pyproject.toml
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" - --constraint requirements-dev.txt --output-file requirements-build.txt
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants
+	rm -rf $(VENV) .venv-lowest .cache build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

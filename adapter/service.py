@@ -96,6 +96,10 @@ class Current:
                 )
                 raise
 
+    def look_again(self) -> None:
+        """Have the next look load the file, changed or not."""
+        self._seen = None
+
     def reload_if_changed(self) -> bool:
         """Reload when the file is another one than last time; Kubernetes swaps a symlink."""
         if self._version() == self._seen:
@@ -322,7 +326,9 @@ async def _run(
         )
         if started is not None:
             started(url)
-        await stopping.wait()
+        asked = tasks.create_task(stopping.wait(), name="stop")
+        await asyncio.wait({asked, serving}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
         ends = loop.time() + options.stop_within_seconds
         server.should_exit = True
         await serving
@@ -351,12 +357,12 @@ def _uvicorn_config(options: Options, app: Starlette) -> uvicorn.Config:
 
 @contextmanager
 def _signals(stopping: asyncio.Event, current: Current) -> Iterator[None]:
-    def reload() -> None:
-        with suppress(ConfigError):  # logged
-            current.reload()
-
     loop = asyncio.get_running_loop()
-    handlers = {signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set, signal.SIGHUP: reload}
+    handlers = {
+        signal.SIGTERM: stopping.set,
+        signal.SIGINT: stopping.set,
+        signal.SIGHUP: current.look_again,
+    }
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
     try:

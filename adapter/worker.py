@@ -167,7 +167,7 @@ class Worker:
     async def _start_calls(self, tasks: asyncio.TaskGroup, policy: Policy) -> float:
         """Start the calls that are due, as far as slots, pace and account allow."""
         slots = policy.concurrent_calls - len(self._calling)
-        if slots < 1:
+        if slots < 1 or self._stopping:
             return _POLL_SECONDS  # we wake when one is done
         if not may_send(self._account, self._clock()):
             return self._until_probe()

@@ -7,7 +7,7 @@ real one's constraints refuse. Tests of the store itself use the real one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -34,6 +34,16 @@ SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hou
 ALICE = Person(name="alice", phone=PhoneNumber("+8613512345678"))
 BOB = Person(name="bob", phone=PhoneNumber("+8613512345679"))
 CAROL = Person(name="carol", phone=PhoneNumber("+8613512345670"))
+
+ON_CALL = Receiver(name="sre-phone", people=(ALICE,))
+BOTH = Receiver(name="sre-phone", people=(ALICE, BOB))
+TELLS_RESOLVED = Receiver(name="sre-phone", people=(ALICE, BOB), send_resolved=True)
+NOBODY = Receiver(name="sre-phone")
+DBA = Receiver(name="dba-phone", people=(CAROL,))
+
+PATIENT = Timing(group_wait=MINUTE)
+NEVER = Timing(repeat_interval=None)
+OFTEN = Timing(repeat_interval=5 * MINUTE)
 
 
 def at(text: str) -> datetime:
@@ -114,8 +124,10 @@ class World:
             page.id: page
             for page in self.pages.values()
             if page.id in {e.page_id for e in episodes.values()}
-            or (key := page_key(page.receiver, page.group_labels)) in groups
-            and (page.closed_at is None or page.opened_at == newest[key])
+            or (
+                (key := page_key(page.receiver, page.group_labels)) in groups
+                and (page.closed_at is None or page.opened_at == newest[key])
+            )
         }
         calls: dict[str, list[Call]] = {}
         for call in sorted(self.calls.values(), key=lambda call: call.created_at):
@@ -159,7 +171,11 @@ class World:
         about_resolved = call.reason is Reason.RESOLVED
         heard = self._through(call, about_resolved=False)
         called_back = self._through(call, about_resolved=True)
-        repeat = call.reason is Reason.REPEAT and page.acknowledged_at is None
+        repeat = (
+            call.reason is Reason.REPEAT
+            and page.acknowledged_at is None
+            and not self._overtaken(call)
+        )
         mine = [episode for episode in self.episodes.values() if episode.page_id == page.id]
         if about_resolved:
             return [e for e in mine if not e.firing and called_back < e.id <= heard]
@@ -176,6 +192,18 @@ class World:
                 and (other.reason is Reason.RESOLVED) is about_resolved
             ),
             default=0,
+        )
+
+    def _overtaken(self, call: Call) -> bool:
+        """Whether a call made since this one was decided has told its person of the page."""
+        return any(
+            other.page_id == call.page_id
+            and other.phone == call.phone
+            and other.state is CallState.ACCEPTED
+            and other.reason is not Reason.RESOLVED
+            and other.dialled_at is not None
+            and other.dialled_at >= call.created_at
+            for other in self.calls.values()
         )
 
     def claim(self, call: Call) -> list[Episode]:
@@ -210,3 +238,85 @@ class World:
 
     def _change(self, call: Call, **values: object) -> None:
         self.calls[call.id] = replace(call, **values)
+
+
+# --- what happens in a night --------------------------------------------------------------------
+
+Step = Callable[[World], str]  # returns everything that follows from it
+
+
+def fires(name, *, since="10:00", to=ON_CALL, **how) -> Routed:
+    """An alert in a webhook, firing since then; since None: the sender does not say."""
+    starts_at = None if since is None else at(since)
+    return routed(name, Status.FIRING, to, starts_at=starts_at, **how)
+
+
+def resolves(name, *, ended=None, to=ON_CALL, **how) -> Routed:
+    """An alert in a webhook, resolved; ended None: the sender does not say when."""
+    ends_at = None if ended is None else at(ended)
+    return routed(name, Status.RESOLVED, to, ends_at=ends_at, **how)
+
+
+def posts(*items, truncated=False) -> Step:
+    """A webhook: alert: reason; what the page does; person: call, its reason and when."""
+
+    def step(world: World) -> str:
+        before = dict(world.pages)
+        changes = world.post(items, truncated=truncated)
+        said = [f"{v.alert.fingerprint}: {v.reason}" for v in changes.verdicts]
+        said += ["opens" for _ in changes.new_pages]
+        for page in changes.changed_pages:
+            was_open, is_open = before[page.id].closed_at is None, page.closed_at is None
+            if was_open is not is_open:
+                said.append("reopens" if is_open else "closes")
+        for call in changes.new_calls:
+            said.append(f"{call.person} {call.reason} {call.due_at:%H:%M:%S}".removesuffix(":00"))
+        said += [f"{call.person} {call.reason} cancelled" for call in changes.changed_calls]
+        return "; ".join(said)
+
+    return step
+
+
+def dials(person, outcome="accepted") -> Step:
+    """The person's call that is due is made, with this outcome."""
+
+    def step(world: World) -> str:
+        due = [
+            call
+            for call in world.calls.values()
+            if call.person == person
+            and call.state is CallState.WAITING
+            and call.due_at <= world.now
+        ]
+        if not due:
+            return f"nothing due for {person}"
+        call = min(due, key=lambda call: call.due_at)
+        named = world.claim(call)
+        if not named:
+            return f"nothing to tell {person}"
+        if outcome != "sending":
+            world.settle(world.calls[call.id], CallState(outcome))
+        return f"{person} hears " + ", ".join(episode.fingerprint for episode in named)
+
+    return step
+
+
+def turns_out(person, outcome) -> Step:
+    """The person's call that is under way, or of unknown outcome, comes to this."""
+
+    def step(world: World) -> str:
+        (call,) = (
+            call
+            for call in world.calls.values()
+            if call.person == person and call.state in (CallState.SENDING, CallState.UNKNOWN)
+        )
+        world.settle(call, CallState(outcome))
+        return ""
+
+    return step
+
+
+def somebody_acknowledges(world: World) -> str:
+    (page,) = (page for page in world.pages.values() if page.closed_at is None)
+    world.acknowledge(page)
+    return ""

@@ -305,17 +305,25 @@ REFUSED = {
             "or UVMS_MAX_BODY_BYTES here"
         },
     ),
-    "GET": Refused(status=405, method="GET", body=b"", says={"error": "Method Not Allowed"}),
+    "GET": Refused(
+        status=405, method="GET", body=b"", says={"error": "/v1/alertmanager takes POST, not GET"}
+    ),
     "PUT to Alertmanager's": Refused(
-        status=405, method="PUT", says={"error": "Method Not Allowed"}
+        status=405, method="PUT", says={"error": "/v1/alertmanager takes POST, not PUT"}
     ),
     "GET of Grafana's": Refused(
-        status=405, method="GET", path="/v1/grafana", says={"error": "Method Not Allowed"}
+        status=405,
+        method="GET",
+        path="/v1/grafana",
+        says={"error": "/v1/grafana takes POST, PUT, not GET"},
     ),
     "another path": Refused(
         status=404,
         path="/v1/alertmanagers",
-        says={"error": "there is nothing at /v1/alertmanagers"},
+        says={
+            "error": "there is nothing at /v1/alertmanagers; webhooks go to /v1/alertmanager and "
+            "/v1/grafana"
+        },
     ),
 }
 

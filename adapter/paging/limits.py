@@ -16,6 +16,8 @@ def limited_until(
     `dialled`: oldest first; instants older than a day may be left out. A call over a limit waits
     until the instant returned; no limit ever drops one.
     """
+    # A clock that was set back must not hold a phone back until it has caught up.
+    dialled = [at for at in dialled if at <= now]
     waits = [
         dialled[-count] + window
         for count, window in (

@@ -81,7 +81,8 @@ def _handlers() -> Mapping[type[Exception], Callable[[Request, Exception], Respo
 
     def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
-        path, allowed = request.url.path[:200], (error.headers or {}).get("Allow", "")
+        path = request.url.path[:200]
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         said = {
             404: f"there is nothing at {path}; webhooks go to /v1/alertmanager and /v1/grafana",
             405: f"{path} takes {allowed}, not {request.method}",
