@@ -49,7 +49,7 @@ from adapter.web.api import Api
 from adapter.web.app import create_app
 from adapter.web.hooks import Hooks
 from adapter.web.operations import Operations
-from adapter.worker import Worker
+from adapter.worker.worker import Worker
 
 _log = logger(__name__)
 

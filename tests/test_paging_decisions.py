@@ -398,7 +398,7 @@ def test_of_several_calls_the_first_to_be_made_is_said(people):
     again = fires("disk", group="a", to=receiver)
     world.now = at("10:05")
     dials("alice")(world)
-    assert verdict_of(again, world=world, when="13:59")[2] == due("14:02")
+    assert verdict_of(again, world=world, when="14:00")[2] == due("14:02")
 
 
 def test_who_joins_a_call_that_waits_hears_when_it_is_due():

@@ -33,7 +33,7 @@ from worker_world import (
 
 from adapter.delivery.account import Trouble
 from adapter.model import CallState
-from adapter.worker import _Pace
+from adapter.worker.pace import Pace
 
 pytestmark = pytest.mark.anyio
 
@@ -535,7 +535,7 @@ RATES: dict[str, tuple[float, int]] = {
 @pytest.mark.parametrize("name", RATES)
 def test_no_more_leave_in_any_second_than_the_rate_says(name: str) -> None:
     rate, burst = RATES[name]
-    pace, left, at = _Pace(), [], 0.0
+    pace, left, at = Pace(), [], 0.0
     while at < 20:
         free = pace.free(rate, at)
         assert 0 <= free <= burst
@@ -550,7 +550,7 @@ def test_no_more_leave_in_any_second_than_the_rate_says(name: str) -> None:
 
 
 def test_a_rate_that_was_lowered_holds_at_once() -> None:
-    pace = _Pace()
+    pace = Pace()
     pace.take(pace.free(10, 0.0), 0.0)
     assert pace.free(2, 0.5) < 1
     assert pace.pause(2, 0.5) == 0.5

@@ -28,7 +28,7 @@ from adapter.model import Call, CallState, PhoneNumber, Source
 from adapter.store.session import Session
 from adapter.store.store import Store
 from adapter.uvms.wire import RecordQuery, SendRequest
-from adapter.worker import Worker
+from adapter.worker.worker import Worker
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = (

@@ -9,10 +9,9 @@ without an outcome and looks it up before anybody is dialled again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any, Protocol
 
@@ -28,14 +27,13 @@ from adapter.delivery.settling import Redial, Settlement, reconcile, settle
 from adapter.errors import StoreUnavailable
 from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
-from adapter.model import Attempt, Call, CallState, Person, Reason, Record
-from adapter.paging import limited_until
-from adapter.rendering.render import Rendered, render
-from adapter.rendering.templates import VoiceTemplate
-from adapter.rendering.views import RenderContext
+from adapter.model import Attempt, Call, CallState
 from adapter.store.session import Session
 from adapter.store.store import Store
 from adapter.uvms.wire import RecordQuery, SendRequest
+from adapter.worker.claiming import Ready, claim, lease, longest_request
+from adapter.worker.pace import Pace
+from adapter.worker.reporting import Reporter
 
 _log = logger(__name__)
 
@@ -43,8 +41,6 @@ _POLL_SECONDS = 1.0  # another process (the command line) may have put a call in
 _HOUSEKEEPING_SECONDS = 60.0
 _PRUNE_AT_MOST = 500  # rows a step, so that intake never waits long for housekeeping
 _STORE_PAUSE_SECONDS = 0.5  # between two tries at a store that cannot commit
-_LEASE_MARGIN = timedelta(seconds=10)
-_MANY_ALERTS = 1_000  # a call that names more is claimed alone: loading them takes its time
 
 
 class Vendor(Protocol):
@@ -55,25 +51,6 @@ class Vendor(Protocol):
 
     async def find(self, query: RecordQuery) -> Records:
         """Look for a call that may have been placed."""
-
-
-class Ready(Record):
-    """A claimed call, its attempt written down, about to leave."""
-
-    call: Call
-    attempt: Attempt
-    request: SendRequest
-    rendered: Rendered
-    first: bool  # no request has left for this call before
-
-
-class Claimed(Record):
-    """What one claim found."""
-
-    ready: tuple[Ready, ...] = ()
-    limited: int = 0  # calls that wait for a limit now
-    ended: tuple[tuple[Call, CallState, str], ...] = ()  # without a request, and why
-    alerts: int = 0  # how many had to be loaded
 
 
 class Worker:
@@ -93,14 +70,14 @@ class Worker:
         self._clock, self._new_id, self._chance = clock, new_id, chance
         self._account = Account(able_since=clock())
         self._news = Changes()
-        self._news.is_news("account", (Trouble.NONE, None))
+        self._report = Reporter(metrics, self._news)
         self._awake = asyncio.Event()
         self._stopping = False
         self._calling: set[asyncio.Task[None]] = set()
         self._looking: set[asyncio.Task[None]] = set()
         self._look_ups_first = False
         self._in_hand: set[str] = set()  # attempts whose tasks live: nobody need adopt them
-        self._pace = _Pace()
+        self._pace = Pace()
 
     @property
     def account(self) -> Account:
@@ -176,11 +153,13 @@ class Worker:
         if free < 1:
             return self._pace.pause(policy.requests_per_second, at)
         slots = min(slots, free, 1 if self._account.trouble is not Trouble.NONE else slots)
-        claimed = await self._store.write(lambda session: self._claim(session, policy, slots))
+        claimed = await self._store.write(
+            lambda session: claim(session, policy, slots, self._clock(), self._new_id)
+        )
         self._pace.take(len(claimed.ready), at)
         for ready in claimed.ready:
             self._start(tasks, self._calling, ready.attempt, self._make(ready))
-        self._tell_claimed(claimed)
+        self._report.claimed(claimed)
         # Nothing: the phones that are due are ringing just now, and we wake when they are done.
         return 0.0 if claimed.ready or claimed.limited or claimed.ended else _POLL_SECONDS
 
@@ -232,91 +211,6 @@ class Worker:
         except Exception:  # one call's bug must not end the others
             _log.exception("a call failed in an unforeseen way; it will be looked up")
 
-    # --- claiming ---
-
-    def _claim(self, session: Session, policy: Policy, slots: int) -> Claimed:
-        """Claim at most so many calls, of different phones, and write their attempts down."""
-        now, claimed = self._clock(), Claimed()
-        for due in session.due_phones(now):
-            if len(claimed.ready) == slots:
-                break
-            dialled = session.dialled_since(due.phone, now - timedelta(days=1))
-            until = limited_until(dialled, policy.limits, now)
-            if until is not None:
-                limited = session.limit(due.phone, now, until)
-                claimed = replace(claimed, limited=claimed.limited + limited)
-                continue
-            lead = session.due_calls(due.phone, now, 1)[0]
-            if session.alike(lead, now) >= policy.limits.bundle_above:
-                session.bundle(lead, now)
-            claimed = self._prepare(session, policy, lead, claimed, now)
-            if claimed.alerts > _MANY_ALERTS:
-                break  # what is ready leaves first
-        return claimed
-
-    def _prepare(
-        self, session: Session, policy: Policy, call: Call, claimed: Claimed, now: datetime
-    ) -> Claimed:
-        """Render the call as things stand now, and write its attempt down."""
-        template = _template(policy, call)
-        if template is None:
-            note = f"receiver {call.receiver!r} has no voice template in routes.yaml any more"
-            session.end(call, CallState.REFUSED, now, note)
-            return replace(claimed, ended=(*claimed.ended, (call, CallState.REFUSED, note)))
-        alerts = session.alerts_named_by(call) if call.page_id else []
-        if call.page_id and not alerts:
-            note = "its alerts resolved before it was made"
-            session.end(call, CallState.CANCELLED, now, note)
-            return replace(claimed, ended=(*claimed.ended, (call, CallState.CANCELLED, note)))
-        claimed = replace(claimed, alerts=claimed.alerts + len(alerts))
-        page = session.page(call.page_id) if call.page_id else None
-        rendered = render(
-            template,
-            RenderContext(
-                alerts=alerts,
-                page=page,
-                receiver=call.receiver,
-                person=policy.people.get(call.person, Person(name=call.person, phone=call.phone)),
-                reason=call.reason,
-                now=now,
-            ),
-        )
-        attempt = Attempt(
-            id=self._new_id(),
-            call_id=call.id,
-            started_at=now,
-            template_id=template.id,
-            params=rendered.params,
-        )
-        if not session.begin(call, attempt, now + _lease(policy.uvms)):
-            return claimed  # somebody else makes it
-        ready = Ready(
-            call=replace(call, attempts=call.attempts + 1),
-            attempt=attempt,
-            request=_request(policy, call, template, attempt),
-            rendered=rendered,
-            first=call.dialled_at is None,
-        )
-        return replace(claimed, ready=(*claimed.ready, ready))
-
-    def _tell_claimed(self, claimed: Claimed) -> None:
-        if claimed.limited:
-            self._metrics.calls_limited.inc(claimed.limited)
-        for call, state, note in claimed.ended:
-            self._metrics.calls.labels(state).inc()
-            report = _log.error if state is CallState.REFUSED else _log.info
-            report("call ended", call=call.id, person=call.person, state=state, note=note)
-        for ready in claimed.ready:
-            if ready.call.reason is Reason.TEST:
-                continue  # it names no alert, so that its parameters have to be made up
-            self._metrics.template_errors.inc(len(ready.rendered.errors))
-            for repair in ready.rendered.repairs:
-                self._metrics.template_repairs.labels(repair.kind).inc()
-            for error in ready.rendered.errors:
-                thing = f"template {ready.call.receiver}"
-                if self._news.is_news(thing, error):
-                    _log.error("template parameter replaced", call=ready.call.id, error=error)
-
     # --- sending ---
 
     async def _make(self, ready: Ready) -> None:
@@ -340,87 +234,17 @@ class Worker:
         )
         attempt = _answered(ready.attempt, answer, outcome, now)
         held = await self._persist(lambda session: _settle(session, attempt, settlement, now))
-        self._tell_attempt(ready.call, attempt, outcome, answer, settlement, took, held)
+        self._report.attempted(
+            ready.call, attempt, outcome, answer, settlement, took, held, self._account
+        )
 
     async def _send(self, request: SendRequest, uvms: UvmsSettings) -> Answer:
         """Place one call, within its lease, whatever the network does."""
         try:
-            async with asyncio.timeout(_longest(uvms).total_seconds()):
+            async with asyncio.timeout(longest_request(uvms).total_seconds()):
                 return await self._vendor.send(request)
         except TimeoutError:
             return Answer(failure=Failure.TIMEOUT)
-
-    def _tell_attempt(
-        self,
-        call: Call,
-        attempt: Attempt,
-        outcome: Outcome,
-        answer: Answer,
-        settlement: Settlement,
-        took: float,
-        held: bool,
-    ) -> None:
-        self._metrics.attempts.labels(outcome).inc()
-        self._metrics.ret_code(answer.ret_code)
-        self._tell_account()
-        if held:
-            self._tell_settled(call, settlement)
-        if settlement.state is CallState.WAITING and not self._news.is_news(
-            f"call {call.id}", (outcome, answer.ret_code, answer.failure)
-        ):
-            return
-        report = _log.info if outcome is Outcome.ACCEPTED else _log.warning
-        report(
-            "call attempted",
-            status=outcome,
-            reason=call.reason,
-            call=call.id,
-            page=call.page_id,
-            receiver=call.receiver,
-            person=call.person,
-            phone=str(call.phone),
-            attempt=attempt.id,
-            attempts=call.attempts,
-            ret_code=answer.ret_code,
-            req_uuid=answer.req_uuid,
-            session_no=answer.session_no,
-            note=settlement.note,
-            seconds=round(took, 3),
-        )
-
-    def _tell_settled(self, call: Call, settlement: Settlement) -> None:
-        if settlement.redial is not Redial.NONE:
-            self._metrics.redials.labels(settlement.redial).inc()
-        if settlement.state.open:
-            return
-        self._metrics.calls.labels(settlement.state).inc()
-        if settlement.state in (CallState.REFUSED, CallState.GAVE_UP):
-            _log.error(
-                "a person was not reached",
-                state=settlement.state,
-                call=call.id,
-                page=call.page_id,
-                person=call.person,
-                phone=str(call.phone),
-                note=settlement.note,
-            )
-
-    def _tell_account(self) -> None:
-        account = self._account
-        for trouble in (Trouble.THROTTLED, Trouble.REFUSED):
-            self._metrics.account_trouble.labels(trouble).set(account.trouble is trouble)
-        if not self._news.is_news("account", (account.trouble, account.ret_code)):
-            return
-        if account.trouble is Trouble.REFUSED:
-            _log.error(
-                "the vendor refuses the whole account: no phone rings until this is mended",
-                ret_code=account.ret_code,
-                note=account.note,
-            )
-        elif account.trouble is Trouble.THROTTLED:
-            _log.warning("the vendor throttles the account", note=account.note)
-        else:
-            _log.info("the vendor takes calls")
 
     # --- unknown outcomes ---
 
@@ -449,7 +273,7 @@ class Worker:
     ) -> list[tuple[Call, Attempt]]:
         """Take look-ups that are due, so that nobody else makes them meanwhile."""
         now = self._clock()
-        until = now + _lease(self._policy().uvms)
+        until = now + lease(self._policy().uvms)
         due = (
             (call, attempt)
             for call, attempt in session.due_look_ups(now)
@@ -484,22 +308,12 @@ class Worker:
         elif settlement.redial is Redial.ABSENT:
             attempt = replace(attempt, outcome=Outcome.RETRY)
         held = await self._persist(lambda session: _settle(session, attempt, settlement, now))
-        if held:
-            self._tell_settled(call, settlement)
-        if self._news.is_news(f"call {call.id}", (found, settlement.state)):
-            _log.info(
-                "call looked up",
-                status=found,
-                call=call.id,
-                attempt=attempt.id,
-                state=settlement.state,
-                note=settlement.note,
-            )
+        self._report.looked_up(call, attempt, found, settlement, held)
 
     async def _find(self, query: RecordQuery, uvms: UvmsSettings) -> Records:
         """Look for a call; one that cannot be looked for must be dialled again in the end."""
         try:
-            async with asyncio.timeout(_longest(uvms).total_seconds()):
+            async with asyncio.timeout(longest_request(uvms).total_seconds()):
                 return await self._vendor.find(query)
         except TimeoutError:
             return Records(answer=Answer(failure=Failure.TIMEOUT))
@@ -537,35 +351,6 @@ class Worker:
             pruned = await self._store.write(lambda session: session.prune(old, _PRUNE_AT_MOST))
 
 
-class _Pace:
-    """How many requests may leave now: in no second more than the rate (`at`: monotonic)."""
-
-    def __init__(self) -> None:
-        self._left: deque[float] = deque()  # when requests left within the window, oldest first
-
-    def free(self, rate: float, at: float) -> int:
-        """Return how many may leave now."""
-        most, window = _window(rate)
-        while self._left and self._left[0] + window <= at:
-            self._left.popleft()
-        return most - len(self._left)
-
-    def pause(self, rate: float, at: float) -> float:
-        """Return for how many seconds nothing may leave, asked when nothing may."""
-        most, window = _window(rate)
-        return max(self._left[-most] + window - at, 0.0)
-
-    def take(self, requests: int, at: float) -> None:
-        """Note that so many leave."""
-        self._left.extend([at] * requests)
-
-
-def _window(rate: float) -> tuple[int, float]:
-    """Return a rate as a whole number of requests in so many seconds; 0.5 is one in two."""
-    most = max(1, int(rate))
-    return most, most / rate
-
-
 def _settle(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
     session.finish_attempt(attempt)
     return session.settle(
@@ -586,36 +371,4 @@ def _answered(attempt: Attempt, answer: Answer, outcome: Outcome, now: datetime)
         message=answer.message,
         req_uuid=answer.req_uuid,
         session_no=answer.session_no,
-    )
-
-
-def _longest(uvms: UvmsSettings) -> timedelta:
-    """How long a request can take at the most: a slot, TCP, TLS and writing, then the answer."""
-    return 4 * uvms.connect_timeout + uvms.read_timeout
-
-
-def _lease(uvms: UvmsSettings) -> timedelta:
-    return _longest(uvms) + _LEASE_MARGIN
-
-
-def _template(policy: Policy, call: Call) -> VoiceTemplate | None:
-    receiver = policy.receivers.get(call.receiver)
-    if receiver is None:
-        return None
-    resolved = call.reason is Reason.RESOLVED
-    return policy.voice_templates.get(
-        receiver.resolved_template if resolved else receiver.voice_template
-    )
-
-
-def _request(policy: Policy, call: Call, template: VoiceTemplate, attempt: Attempt) -> SendRequest:
-    receiver = policy.receivers[call.receiver]
-    return SendRequest(
-        called=call.phone,
-        template_id=template.id,
-        params=attempt.params,
-        user_id=attempt.id,
-        from_number=receiver.from_number,
-        group_type=receiver.group_type,
-        dispatch_rule=receiver.dispatch_rule,
     )

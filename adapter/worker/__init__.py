@@ -1,0 +1,1 @@
+"""Makes the calls that are owed: `claiming`, `pace`, the `worker` itself, and its `reporting`."""
