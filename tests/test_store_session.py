@@ -397,11 +397,27 @@ class TestAlertsNamed:
         lead, other = (call(each) for each in pages)
         twice = call(pages[1], reason=Reason.REPEAT)
         recorded(session, *pages, *alerts, lead, other, twice)
-        assert session.bundle(lead, NOW) == 2
+        assert bundled(session, lead) == 2
         assert named(session, lead) == ["f0", "f1"]
 
 
+def bundled(session, lead):
+    """Bundle what is like the lead, and count it."""
+    session.bundle(lead, NOW)
+    return sum(each.bundled_into == lead.id for each in session.find_calls(limit=99))
+
+
 class TestBundle:
+    def test_a_bundle_has_the_patience_of_its_youngest_call(self, session):
+        pages = [page() for _ in range(3)]
+        lead = call(pages[0], due_since=NOW - 20 * MINUTE)
+        young = call(pages[1], due_since=NOW - MINUTE)
+        old = call(pages[2], due_since=NOW - 10 * MINUTE)
+        recorded(session, *pages, lead, young, old)
+        assert session.bundle(lead, NOW) == the_call(session, lead)
+        assert the_call(session, lead).due_since == NOW - MINUTE
+        assert the_call(session, old).due_since == NOW - 10 * MINUTE
+
     def test_only_calls_like_it_are_bundled(self, session):
         mine = page()
         lead, like = call(mine), call(mine, reason=Reason.REPEAT)
@@ -416,7 +432,7 @@ class TestBundle:
         )
         recorded(session, mine, lead, like, *unlike)
         assert session.alike(lead, NOW) == 1
-        assert session.bundle(lead, NOW) == 1
+        assert bundled(session, lead) == 1
         assert the_call(session, like).bundled_into == lead.id
         assert [the_call(session, each) for each in unlike] == list(unlike)
 
@@ -426,17 +442,17 @@ class TestBundle:
     ):
         mine = page()
         recorded(session, mine, lead := call(mine, reason=reason), call(mine))
-        assert session.alike(lead, NOW) == session.bundle(lead, NOW) == 0
+        assert session.alike(lead, NOW) == bundled(session, lead) == 0
 
     def test_calls_about_resolved_alerts_are_alike(self, session):
         over = [page(closed_at=NOW) for _ in range(3)]
         lead, *others = (call(each, reason=Reason.RESOLVED) for each in over)
         recorded(session, *over, lead, *others)
-        assert session.alike(lead, NOW) == session.bundle(lead, NOW) == 2
+        assert session.alike(lead, NOW) == bundled(session, lead) == 2
 
     def test_a_test_call_takes_no_other_test_call_along(self, session):
         recorded(session, page(), lead := call(None), call(None))
-        assert session.alike(lead, NOW) == session.bundle(lead, NOW) == 0
+        assert session.alike(lead, NOW) == bundled(session, lead) == 0
 
     def test_a_bundle_is_claimed_and_settled_together(self, session):
         mine = page()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from adapter.delivery.outcomes import Outcome
 from adapter.model import Call, CallState, Episode, Page, PhoneNumber, Reason
@@ -101,13 +102,21 @@ class Outbox(Part):
             or 0
         )
 
-    def bundle(self, lead: Call, now: datetime) -> int:
-        """Let one call say the words of all calls like it that are due; return how many others.
+    def bundle(self, lead: Call, now: datetime) -> Call:
+        """Let one call say the words of all calls like it that are due; return it as it is now.
 
-        Calls about firing alerts are alike, and so are calls about resolved ones.
+        Calls about firing alerts are alike, and so are calls about resolved ones. The bundle has
+        the patience of its youngest call: giving up on the oldest must not end the others.
         """
         others = calls.update().where(*_alike(lead, now))
-        return self._connection.execute(others.values(bundled_into=lead.id)).rowcount
+        self._connection.execute(others.values(bundled_into=lead.id))
+        bundled = sa.select(sa.func.max(calls.c.due_since, type_=calls.c.due_since.type))
+        youngest = self._connection.scalar(bundled.where(calls.c.bundled_into == lead.id))
+        if youngest is None or youngest <= lead.due_since:
+            return lead
+        one = calls.update().where(calls.c.id == lead.id)
+        self._connection.execute(one.values(due_since=youngest))
+        return replace(lead, due_since=youngest)
 
     def page(self, page_id: str) -> Page | None:
         """Return a page, or None where there is none of this id."""

@@ -59,7 +59,7 @@ def claim(
             continue
         lead = session.due_calls(due.phone, now, 1)[0]
         if session.alike(lead, now) >= policy.limits.bundle_above:
-            session.bundle(lead, now)
+            lead = session.bundle(lead, now)
         claimed = _prepare(session, policy, lead, claimed, now, new_id)
         if claimed.alerts > _MANY_ALERTS:
             break  # what is ready leaves first
