@@ -101,9 +101,9 @@ class Intake:
     def _decide(
         self, session: Session, notification: Notification, routed: list[Routed], now: datetime
     ) -> Changes:
-        called = [item for item in routed if item.receiver.people]
         known = session.known(
-            {item.alert_key for item in called}, {item.page_key for item in called}
+            {item.alert_key for item in routed},
+            {item.page_key for item in routed if item.receiver.people},
         )
         truncated = notification.truncated_alerts > 0
         changes = decide(routed, known, truncated=truncated, now=now, new_id=self._new_id)

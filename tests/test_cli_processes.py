@@ -285,4 +285,5 @@ def test_a_demo_that_says_other_words_fails(capsys):
 def test_a_demo_whose_service_does_not_start_exits_1(monkeypatch, capsys):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert run(["demo"]) == 1
-    assert capsys.readouterr().err == "uvms-adapter: error: the service did not start:\n"
+    # asyncio may have said before that somebody else has seen the child end
+    assert capsys.readouterr().err.endswith("uvms-adapter: error: the service did not start:\n")

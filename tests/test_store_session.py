@@ -358,6 +358,15 @@ class TestAlertsNamed:
         recorded(session, lead := call(mine, reason=Reason.REPEAT))
         assert named(session, lead) == ["f1"]
 
+    def test_a_repeat_that_a_follow_up_has_overtaken_repeats_nothing(self, session):
+        mine = page()
+        recorded(session, mine, episode(mine, fingerprint="f1"))
+        recorded(session, repeat := call(mine, reason=Reason.REPEAT))
+        recorded(session, episode(mine, fingerprint="f2"))
+        recorded(session, follow_up := call(mine, reason=Reason.NEW_ALERTS))
+        accepted(session, follow_up, at=NOW + MINUTE)
+        assert named(session, repeat) == []
+
     def test_a_repeat_of_a_page_that_somebody_took_names_only_what_is_new(self, session):
         mine = page()
         recorded(session, mine, episode(mine, fingerprint="f1"), first := call(mine))

@@ -585,7 +585,8 @@ async def test_a_look_up_that_fails_says_why():
 
 async def test_no_number_key_or_signature_shows(caplog):
     """Not even where the vendor echoes them, and not with the libraries' loggers wide open."""
-    caplog.set_level(logging.DEBUG)
+    for name in (None, *NOISY_LOGGERS):
+        caplog.set_level(logging.DEBUG, logger=name)
     echoed: list[bytes] = []
 
     async def behave(reader, writer):

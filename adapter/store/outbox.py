@@ -127,7 +127,8 @@ class Outbox(Part):
         """Return the alerts that a call, with what it bundles, has to name now, oldest first.
 
         A call about firing alerts names those its person has not heard of yet, a repeat all that
-        fire, unless somebody has taken the page meanwhile. A call about resolved ones names those
+        fire, unless somebody has taken the page meanwhile, or its person has heard of the page
+        since the repeat was decided. A call about resolved ones names those
         the person had heard of. Where alerts were hidden from us (a truncated page), resolved ones
         count as firing: we cannot know.
         """
@@ -153,7 +154,7 @@ class Outbox(Part):
                 episodes.c.id > sa.func.coalesce(called_back.c.through, 0),
             )
         else:
-            repeated = said.where(calls.c.reason == Reason.REPEAT)
+            repeated = said.where(calls.c.reason == Reason.REPEAT, sa.not_(_overtaken()))
             to_repeat = sa.and_(episodes.c.page_id.in_(repeated), pages.c.acknowledged_at.is_(None))
             query = query.where(
                 sa.or_(is_firing, pages.c.truncated.is_(True)),
@@ -171,6 +172,18 @@ class Outbox(Part):
 def said_by(lead_id: str) -> sa.ColumnElement[bool]:
     """Match a call, and those whose words it says too."""
     return sa.or_(calls.c.id == lead_id, calls.c.bundled_into == lead_id)
+
+
+def _overtaken() -> sa.ColumnElement[bool]:
+    """Match calls whose person a later decided call has told of the page meanwhile."""
+    later = calls.alias("later")
+    return sa.exists().where(
+        later.c.page_id == calls.c.page_id,
+        later.c.phone == calls.c.phone,
+        later.c.state == CallState.ACCEPTED,
+        later.c.reason != Reason.RESOLVED,
+        later.c.dialled_at > calls.c.created_at,
+    )
 
 
 def _alike(lead: Call, now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
