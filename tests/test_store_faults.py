@@ -73,7 +73,6 @@ WRITES: dict[str, Callable[[Session], Any]] = {
     "bundle": lambda s: s.bundle(RUNG, NOW),
     "begin": lambda s: s.begin(LEAD, attempt(LEAD), NOW + HOUR),
     "end": lambda s: s.end(LEAD, CallState.CANCELLED, NOW, "resolved"),
-    "rendered": lambda s: s.rendered(HELD.id, "UVVT1", ["生产"]),
     "finish_attempt": lambda s: s.finish_attempt(replace(HELD, finished_at=NOW)),
     "settle": lambda s: s.settle(HELD.id, CallState.ACCEPTED, now=NOW, due_at=None, note=""),
     "lease": lambda s: s.lease("looked-up", NOW + HOUR),

@@ -6,7 +6,6 @@ without it, settles nothing. A call and those bundled into it move together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -64,11 +63,6 @@ class Attempts(Part):
         """End a waiting call, and what it bundles, for which no request will leave."""
         waiting = calls.update().where(said_by(lead.id), calls.c.state == CallState.WAITING)
         self._connection.execute(waiting.values(state=state, settled_at=now, note=note))
-
-    def rendered(self, attempt_id: str, template_id: str, params: Sequence[str]) -> None:
-        """Keep the words of an attempt; they are what its person hears."""
-        one = attempts.update().where(attempts.c.id == attempt_id)
-        self._connection.execute(one.values(template_id=template_id, params=list(params)))
 
     def finish_attempt(self, attempt: Attempt) -> None:
         """Keep what the vendor answered."""
