@@ -24,6 +24,7 @@ import pytest
 import yaml
 
 from adapter import __version__
+from adapter.cli.main import cli
 from adapter.cli.serve import serve
 from adapter.model import Record
 
@@ -116,7 +117,7 @@ def test_by_default_it_serves_on_every_interface_and_keeps_its_store_in_data() -
     first, *arguments = last_stage("CMD").words
 
     assert first == "serve"
-    found = serve.make_context("serve", arguments).params
+    found = serve.make_context("serve", arguments, **cli.context_settings).params
     assert found["listen"] == ("0.0.0.0", int(last_stage("EXPOSE").text))
     assert last_stage("WORKDIR").text == "/etc/uvms-adapter"
     assert environment()["UVMS_DATABASE_URL"] == "sqlite:////data/uvms-adapter.db"

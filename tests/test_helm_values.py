@@ -20,6 +20,7 @@ from helm_tools import (
 
 from adapter import __version__
 from adapter.authentication import methods
+from adapter.cli.main import cli
 from adapter.cli.serve import serve
 from adapter.config.environment import Settings, api_credentials, inbound_credentials, settings
 from adapter.config.load import load
@@ -37,7 +38,7 @@ def test_serve_takes_the_arguments(newest_helm: Helm, values: Path) -> None:
     first, *arguments = rendered(newest_helm, values).container["args"]
 
     assert first == "serve"
-    context = serve.make_context("serve", list(arguments))
+    context = serve.make_context("serve", list(arguments), **cli.context_settings)
     assert str(context.params["config"]) == "/etc/uvms-adapter/routes.yaml"
     assert context.params["listen"][1] == 8080
 
@@ -47,7 +48,9 @@ def test_pods_are_given_more_time_to_stop_than_the_service_takes(
     newest_helm: Helm, values: Path
 ) -> None:
     pod = rendered(newest_helm, values)
-    arguments = serve.make_context("serve", list(pod.container["args"][1:])).params
+    arguments = serve.make_context(
+        "serve", list(pod.container["args"][1:]), **cli.context_settings
+    ).params
 
     draining = 5
     assert pod.pod["spec"]["terminationGracePeriodSeconds"] > arguments["stop_within"] + draining
