@@ -38,6 +38,7 @@ class RouteSpec(Record):
     repeat_interval: timedelta | Repeat | None = None
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
+    labels: Labels = {}  # added to the parent's; routes.yaml has no such key yet
     routes: tuple[RouteSpec, ...] = ()
 
 
@@ -53,6 +54,7 @@ class Route(Record):
     timing: Timing
     mute_time_intervals: tuple[str, ...]
     active_time_intervals: tuple[str, ...]
+    labels: Labels  # Alertmanager's route labels, the parents' with them; no alert has them
     routes: tuple[Route, ...]
     looks_at: tuple[str, ...]  # names of all labels that matchers here and below look at, sorted
 
@@ -61,14 +63,15 @@ class _Inherited(Record):
     receiver: str
     group_by: tuple[str, ...]
     timing: Timing
+    labels: Labels
 
 
 def build(spec: RouteSpec, defaults: Timing = DEFAULT_TIMING) -> Route:
     """Return the tree with upstream's inheritance applied.
 
-    Inherited are receiver, group_by and the timing; never matchers, continue and time intervals.
+    Inherited are receiver, group_by, timing and labels; never matchers, continue and time intervals.
     """
-    return _build(spec, _Inherited(receiver="", group_by=(), timing=defaults))
+    return _build(spec, _Inherited(receiver="", group_by=(), timing=defaults, labels={}))
 
 
 def _build(
@@ -86,6 +89,7 @@ def _build(
         receiver=spec.receiver or parent.receiver,
         group_by=parent.group_by if spec.group_by is None else tuple(sorted(spec.group_by)),
         timing=_timing(spec, parent.timing),
+        labels={**parent.labels, **spec.labels},
     )
     routes = tuple(
         _build(child, own, parent_key=f"{key}/", parent_id=f"{id_}/", place=f"/{index}")
@@ -102,6 +106,7 @@ def _build(
         timing=own.timing,
         mute_time_intervals=spec.mute_time_intervals,
         active_time_intervals=spec.active_time_intervals,
+        labels=own.labels,
         routes=routes,
         looks_at=tuple(sorted(names)),
     )

@@ -67,7 +67,7 @@ def route_cases():
 
 
 def spec_of(tree):
-    """Return the spec of a tree as YAML has it; `labels` of routes are not for phones."""
+    """Return the spec of a tree as YAML has it."""
     equal = [
         Matcher(name=name, operator=Operator.EQUAL, value=str(value))
         for name, value in tree.get("match", {}).items()
@@ -84,6 +84,7 @@ def spec_of(tree):
         matchers=(*equal, *regex, *parsed),
         continue_=tree.get("continue", False),
         group_by=tuple(tree["group_by"]) if "group_by" in tree else None,
+        labels=tree.get("labels", {}),
         routes=tuple(map(spec_of, tree.get("routes", []))),
         **timing,
     )
@@ -100,7 +101,7 @@ def as_row(route):
         "group_wait_s": route.timing.group_wait.total_seconds(),
         "group_interval_s": route.timing.group_interval.total_seconds(),
         "repeat_interval_s": route.timing.repeat_interval.total_seconds(),
-        "labels": {},
+        "labels": dict(route.labels),
     }
 
 
@@ -110,11 +111,20 @@ def test_upstream_routes(tree, case):
     found = match(build(spec_of(tree), UPSTREAM_DEFAULTS), labels)
     assert [group_key(route, labels) for route in found] == case["group_keys"]
     assert [route.id for route in found] == case["route_ids"]
+    if "expected_route_labels" in case:
+        assert dict(found[-1].labels) == case["expected_route_labels"]
     # Not every table of upstream looks at the receivers and at the rest of the route.
     if "receivers" in case:
         assert [route.receiver for route in found] == case["receivers"]
     if "routes" in case:
         assert [as_row(route) for route in found] == case["routes"]
+
+
+def test_a_route_adds_its_labels_to_its_parents():
+    child = RouteSpec(labels={"team": "db", "tier": "1"})
+    root = build(RouteSpec(receiver="sre", labels={"team": "sre", "env": "prod"}, routes=(child,)))
+    assert root.labels == {"team": "sre", "env": "prod"}
+    assert root.routes[0].labels == {"team": "db", "tier": "1", "env": "prod"}
 
 
 def mute_cases(*sections):
