@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 
+import msgspec
+
 from adapter.matchers import Matcher, braced, in_order, quote
 from adapter.model import Labels, Record, Timing
 from adapter.time_intervals import TimeInterval
@@ -38,7 +40,9 @@ class RouteSpec(Record):
     repeat_interval: timedelta | Repeat | None = None
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
-    labels: Labels = {}  # added to the parent's; routes.yaml has no such key yet
+    labels: Labels = msgspec.field(
+        default_factory=dict
+    )  # added to the parent's; not in routes.yaml
     routes: tuple[RouteSpec, ...] = ()
 
 
@@ -69,7 +73,7 @@ class _Inherited(Record):
 def build(spec: RouteSpec, defaults: Timing = DEFAULT_TIMING) -> Route:
     """Return the tree with upstream's inheritance applied.
 
-    Inherited are receiver, group_by, timing and labels; never matchers, continue and time intervals.
+    Inherited are receiver, group_by, timing and labels; not matchers, continue, time intervals.
     """
     return _build(spec, _Inherited(receiver="", group_by=(), timing=defaults, labels={}))
 
