@@ -81,6 +81,7 @@ class Current:
         self._seen: tuple[object, ...] | None = None
         self._loading = threading.Lock()  # else an older file, read slowly, could come out on top
         self.policy = self._load()
+        self._tell(self.policy)
 
     def reload(self) -> None:
         """Load the file again. Raises ConfigError, the policy in force being kept."""
@@ -95,6 +96,7 @@ class Current:
                     problems=[str(problem) for problem in error.problems[:20]],
                 )
                 raise
+            self._tell(self.policy)  # not before it is in force
 
     def look_again(self) -> None:
         """Have the next look load the file, changed or not."""
@@ -110,7 +112,9 @@ class Current:
 
     def _load(self) -> Policy:
         self._seen = self._version()
-        policy = self._load_file(self._path)
+        return self._load_file(self._path)
+
+    def _tell(self, policy: Policy) -> None:
         self._metrics.config_successful.set(1)
         self._metrics.config_success_time.set(self._clock().timestamp())
         self._metrics.config_hash.set(policy.hash)
@@ -122,7 +126,6 @@ class Current:
         )
         for warning in policy.warnings:
             _log.warning("configuration file", warning=str(warning))
-        return policy
 
     def _version(self) -> tuple[object, ...]:
         try:
