@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 # The modules that do no I/O, and the tests that alone must take every branch of them.
-PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/routing.py,adapter/time_intervals.py,adapter/authentication.py,adapter/sources/*,adapter/paging/*,adapter/rendering/*,adapter/delivery/*
-PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication sources paging rendering repairs delivery,$(wildcard tests/test_$(module)*.py))
+PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/routing.py,adapter/time_intervals.py,adapter/authentication.py,adapter/links.py,adapter/schedules/*,adapter/telling/*,adapter/sources/*,adapter/paging/*,adapter/rendering/*,adapter/delivery/*
+PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication links schedules telling sources paging rendering repairs delivery,$(wildcard tests/test_$(module)*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-lowest lint format cov mutation schema lock wheel ci clean
@@ -73,8 +73,8 @@ ci: lint test cov demo wheel ## Everything that must hold before a change lands
 
 lock: $(BIN)/python ## Compile the locked requirements from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml --all-extras --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml --all-extras --group dev --constraint requirements.txt --output-file requirements-dev.txt
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" - --constraint requirements-dev.txt --output-file requirements-build.txt
 
 clean: ## Remove what the targets above made

@@ -8,6 +8,8 @@
     ├── InvalidTimeInterval      a time interval Alertmanager would refuse
     ├── InvalidPhoneNumber       no number that can be called
     ├── InvalidTemplate          a parameter template that does not compile
+    ├── InvalidCalendar          an iCalendar feed that cannot be read, or only at great cost
+    ├── MissingExtra             a package of an extra is wanted and is not installed
     ├── ConfigError              routes.yaml is wrong; carries every problem found
     ├── SettingsError            the environment is wrong
     ├── NotFound                 there is no such page, call, person, …       -> HTTP 404
@@ -71,6 +73,20 @@ class InvalidPhoneNumber(AdapterError):
 
 class InvalidTemplate(AdapterError):
     """A parameter template does not compile, or names something that will not be there."""
+
+
+class InvalidCalendar(AdapterError):
+    """An iCalendar feed cannot be read, or would keep us busy for too long; the text says why."""
+
+
+class MissingExtra(AdapterError):
+    """A package that comes with an extra of ours is wanted and is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package, self.extra = package, extra
+        super().__init__(
+            f"the package {package} is not installed: pip install 'uvms-adapter[{extra}]'"
+        )
 
 
 class SettingsError(AdapterError):

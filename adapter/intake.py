@@ -16,7 +16,8 @@ from adapter.config.policy import Policy
 from adapter.errors import InvalidNotification, NotJson, StoreUnavailable
 from adapter.logs import logger
 from adapter.metrics import Metrics
-from adapter.model import Alert, Notification, Record, Source
+from adapter.model import Alert, EventKind, Notification, Record, Source
+from adapter.on_call import Feeds, no_feeds, roster
 from adapter.paging import Changes, Routed, decide
 from adapter.routing import Route, group_labels, match_many, muted_by
 from adapter.sources import alertmanager, grafana
@@ -54,7 +55,9 @@ class Intake:
         clock: Clock,
         new_id: Callable[[], str],
         wake: Callable[[], None],
+        feeds: Feeds = no_feeds,
     ) -> None:
+        self._feeds = feeds
         self._store, self._policy, self._metrics = store, policy, metrics
         self._clock, self._new_id, self._wake = clock, new_id, wake
         # Threads of our own: those of the event loop may all be waiting for a dead name server.
@@ -74,13 +77,13 @@ class Intake:
             raise
         try:
             changes = await self._store.write(
-                lambda session: self._decide(session, notification, routed, now)
+                lambda session: self._decide(session, source, body, notification, routed, now)
             )
         except StoreUnavailable:
             self._metrics.notifications_invalid.labels(source, "store_unavailable").inc()
             raise
         self._tell(source, notification, changes)
-        if changes.new_calls:
+        if changes.new_calls or changes.fallbacks:
             self._wake()
         return Taken(notification=notification, changes=changes)
 
@@ -91,7 +94,7 @@ class Intake:
         policy = self._policy()
 
         def read() -> tuple[Notification, list[Routed]]:
-            notification = _PARSERS[source](body, now)
+            notification = parse(source, body, now)
             return notification, route_alerts(policy, notification.alerts, now)
 
         if len(body) <= LARGE_BODY_BYTES:
@@ -99,15 +102,22 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     def _decide(
-        self, session: Session, notification: Notification, routed: list[Routed], now: datetime
+        self,
+        session: Session,
+        source: Source,
+        body: bytes,
+        notification: Notification,
+        routed: list[Routed],
+        now: datetime,
     ) -> Changes:
-        known = session.known(
-            {item.alert_key for item in routed},
-            {item.page_key for item in routed if item.receiver.people},
+        policy = self._policy()
+        changes = decide_and_record(
+            session, policy, notification, routed, now=now, new_id=self._new_id, feeds=self._feeds
         )
-        truncated = notification.truncated_alerts > 0
-        changes = decide(routed, known, truncated=truncated, now=now, new_id=self._new_id)
-        session.record(changes)
+        if changes.new_calls or changes.fallbacks:
+            session.wake()
+        if policy.keep_webhooks:
+            session.keep_webhook(source, body, now)
         return changes
 
     async def _refuse(
@@ -131,6 +141,7 @@ class Intake:
         reasons = Counter(verdict.reason for verdict in changes.verdicts)
         for reason, count in reasons.items():
             self._metrics.alerts_received.labels(reason).inc(count)
+        self._tell_of_nobody(changes)
         _log.info(
             "webhook accepted",
             source=source,
@@ -141,6 +152,50 @@ class Intake:
             new_calls=len(changes.new_calls),
             **{f"alerts_{reason}": count for reason, count in reasons.items()},
         )
+
+    def _tell_of_nobody(self, changes: Changes) -> None:
+        """Shout where somebody should be called and nobody is on call."""
+        kinds = Counter(event.kind for event in changes.events)
+        self._metrics.nobody_on_call.inc(kinds[EventKind.SKIPPED])
+        self._metrics.escalations_exhausted.inc(kinds[EventKind.EXHAUSTED])
+        for event in changes.events:
+            if event.kind is EventKind.EXHAUSTED:
+                _log.error("nobody is called", page=event.page_id, detail=event.detail)
+            elif event.kind is EventKind.SKIPPED:
+                _log.warning("nobody is on call", page=event.page_id, detail=event.detail)
+
+
+def parse(source: Source, body: bytes, now: datetime) -> Notification:
+    """Return what a sender of webhooks sent. Raises NotJson or InvalidNotification."""
+    return _PARSERS[source](body, now)
+
+
+def decide_and_record(
+    session: Session,
+    policy: Policy,
+    notification: Notification,
+    routed: Sequence[Routed],
+    *,
+    now: datetime,
+    new_id: Callable[[], str],
+    feeds: Feeds = no_feeds,
+) -> Changes:
+    """Decide what a notification changes, and write that down in the same transaction."""
+    alerts = {item.alert_key for item in routed}
+    groups = {item.page_key for item in routed if item.receiver.escalation}
+    session.lock_decisions(alerts, groups)
+    known = session.known(alerts, groups)
+    changes = decide(
+        routed,
+        known,
+        truncated=notification.truncated_alerts > 0,
+        now=now,
+        new_id=new_id,
+        on_call=roster(session, policy, feeds, now).people,
+    )
+    session.record(changes)
+    session.keep_verdicts(changes.verdicts, now)
+    return changes
 
 
 def route_alerts(policy: Policy, alerts: Sequence[Alert], now: datetime) -> list[Routed]:
@@ -160,6 +215,7 @@ def route_alerts(policy: Policy, alerts: Sequence[Alert], now: datetime) -> list
             group_labels=group_labels(route, alert.labels),
             timing=route.timing,
             muted_by=muted_now(route),
+            route=route.id,
         )
         for alert, routes in zip(alerts, matched, strict=True)
         for route in routes

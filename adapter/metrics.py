@@ -7,6 +7,7 @@ at zero from the start, so that `rate()` sees the first failure.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,7 +20,7 @@ from prometheus_client import (
 )
 
 from adapter import __version__
-from adapter.model import CallState, Reason, Source
+from adapter.model import CallState, Reason, Result, Source
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -27,7 +28,16 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0)
 
 OUTCOMES = ("accepted", "retry", "throttled", "unknown", "refused", "account_refused")
-ENDED = (CallState.ACCEPTED, CallState.REFUSED, CallState.GAVE_UP, CallState.CANCELLED)
+ENDED = (
+    CallState.ACCEPTED,
+    CallState.REFUSED,
+    CallState.GAVE_UP,
+    CallState.CANCELLED,
+    CallState.SHADOWED,
+)
+HEARD_FROM = ("push", "poll")  # how a receipt came
+ACKNOWLEDGED_BY = ("call", "api", "command", "link")
+FALLBACK_OUTCOMES = ("sent", "retry", "gave_up", "shadowed")
 INVALID = (
     "unauthorized",
     "too_large",
@@ -36,6 +46,8 @@ INVALID = (
     "no_notification",
     "store_unavailable",
 )
+# No webhook's alert ever gets these.
+NOT_OF_ALERTS = (Reason.TEST, Reason.DRILL, Reason.ESCALATION)
 REDIALS = ("absent", "cannot_tell")
 TROUBLES = ("throttled", "refused")
 
@@ -55,6 +67,7 @@ class Metrics:
         self._ret_codes = frozenset(ret_codes)
         self._intake()
         self._calls(repairs)
+        self._reaching()
         self._process()
         ProcessCollector(registry=self.registry)  # memory, processor, file descriptors, start time
 
@@ -72,7 +85,7 @@ class Metrics:
             "alerts_received",
             "Alerts of accepted webhooks, once for each receiver they were routed to, by what "
             "became of them.",
-            reason=[reason for reason in Reason if reason is not Reason.TEST],
+            reason=[reason for reason in Reason if reason not in NOT_OF_ALERTS],
         )
         self.http_request_duration = Histogram(
             "uvms_adapter_http_request_duration_seconds",
@@ -134,6 +147,74 @@ class Metrics:
         )
         self.pages_open = self._gauge("pages_open", "Pages with firing alerts.")
 
+    def _reaching(self) -> None:
+        self.receipts = self._counter(
+            "receipts",
+            "Calls that something was reported of, by how it came and what it says.",
+            source=HEARD_FROM,
+            result=Result,
+        )
+        self.receipts_unmatched = self._counter(
+            "receipts_unmatched", "Pushed receipts of calls that are not ours."
+        )
+        self.receipts_invalid = self._counter(
+            "receipts_invalid", "Pushed bodies that are no receipts."
+        )
+        self.receipt_polls = self._counter(
+            "receipt_polls", "Look-ups of receipts, by how they went.", outcome=("ok", "failed")
+        )
+        self.billed = self._counter(
+            "billed", "What the vendor billed for, in pieces or minutes, as receipts say."
+        )
+        self.acknowledgements = self._counter(
+            "acknowledgements", "Pages that somebody took, by how.", by=ACKNOWLEDGED_BY
+        )
+        self.escalations = self._counter(
+            "escalations", "Steps that were taken because the step before reached nobody."
+        )
+        self.escalations_exhausted = self._counter(
+            "escalations_exhausted", "Escalations that ended and reached nobody."
+        )
+        self.nobody_on_call = self._counter(
+            "nobody_on_call", "Steps that were passed over because nobody was on call."
+        )
+        self.fallbacks = self._counter(
+            "fallbacks", "Requests to fallback webhooks, by outcome.", outcome=FALLBACK_OUTCOMES
+        )
+        self.pages_unacknowledged = self._gauge(
+            "pages_unacknowledged", "Open pages that nobody has taken."
+        )
+        self.pages_exhausted = self._gauge(
+            "pages_exhausted", "Open pages whose escalation ended and reached nobody."
+        )
+        self.oldest_unacknowledged = self._gauge(
+            "pages_oldest_unacknowledged_seconds",
+            "Age of the open page that has waited longest for somebody to take it.",
+        )
+
+        self._schedules()
+
+    def _schedules(self) -> None:
+        """Here alone a name of routes.yaml is a label: schedules are few, and each is its own."""
+        self.schedule_uncovered = Gauge(
+            "uvms_adapter_schedule_uncovered_seconds",
+            "For how much of the coming 24 hours nobody is on call.",
+            ["schedule"],
+            registry=self.registry,
+        )
+        self.calendar_success_time = Gauge(
+            "uvms_adapter_calendar_last_success_timestamp_seconds",
+            "When the calendar of a schedule was last fetched and understood.",
+            ["schedule"],
+            registry=self.registry,
+        )
+        self.calendar_failures = Counter(
+            "uvms_adapter_calendar_refresh_failures",
+            "Times the calendar of a schedule could not be fetched or understood.",
+            ["schedule"],
+            registry=self.registry,
+        )
+
     def _process(self) -> None:
         self.config_successful = self._gauge(
             "config_last_reload_successful", "Whether the last load of routes.yaml succeeded."
@@ -152,6 +233,15 @@ class Metrics:
         self.store_failures = self._counter("store_failures", "Transactions that failed.")
         info = Gauge("uvms_adapter_build_info", "The version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
+
+    def calendar_refreshed(self, schedule: str, at: datetime) -> None:
+        """Take note that a good copy of the schedule's calendar is from this time."""
+        self.calendar_failures.labels(schedule)
+        self.calendar_success_time.labels(schedule).set(at.timestamp())
+
+    def calendar_failed(self, schedule: str) -> None:
+        """Take note that a refresh of the schedule's calendar failed."""
+        self.calendar_failures.labels(schedule).inc()
 
     def ret_code(self, code: int | None) -> None:
         """Count an answer's RetCode, under a label of a bounded set."""

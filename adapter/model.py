@@ -135,11 +135,50 @@ class Person(Record):
     spoken_name: str = ""  # what templates may say; "" = use `name`
 
 
+class Target(Record):
+    """Whom a step calls: one person, or whoever a schedule names when the step begins."""
+
+    person: Person | None = None  # None: a schedule
+    schedule: str = ""  # "": a person
+    next: bool = False  # not who is on call, but who is on after them
+
+    def __str__(self) -> str:
+        if self.person is not None:
+            return self.person.name
+        return f"{self.schedule}:next" if self.next else self.schedule
+
+
+class Step(Record):
+    """One step of an escalation: all its targets are called at once."""
+
+    call: tuple[Target, ...]
+    wait: timedelta = timedelta(minutes=5)  # for an answer, before the next step is taken
+
+
+class Acknowledgement(StrEnum):
+    """What acknowledges a page."""
+
+    ANSWERED = "answered"  # a call that was answered long enough, or a human
+    BY_HAND = "by_hand"  # a human alone: API, command line, link
+
+
+class Mode(StrEnum):
+    """Whether a receiver's calls are made."""
+
+    LIVE = "live"
+    SHADOW = "shadow"  # everything is decided, recorded and explained, and nobody is dialled
+
+
 class Receiver(Record):
     """Who is called with which words when a route chooses this receiver."""
 
     name: str
-    people: tuple[Person, ...] = ()  # empty: calls no one, and says so
+    escalation: tuple[Step, ...] = ()  # empty: calls no one, and says so
+    repeat: int = 0  # how often the whole escalation is gone through again
+    fallback_webhook: Secret | None = None  # a URL, told when nobody was reached; None: nobody is
+    acknowledgement: Acknowledgement = Acknowledgement.ANSWERED
+    minimum_answer_duration: timedelta = timedelta(seconds=5)  # a shorter talk reached nobody
+    mode: Mode = Mode.LIVE
     voice_template: str = ""  # name of the voice template; "" only where nobody is called
     send_resolved: bool = False
     resolved_template: str = ""  # name of the voice template of the resolved call
@@ -176,8 +215,10 @@ class Reason(StrEnum):
     FIRST = "first"  # the alert opened a page
     NEW_ALERTS = "new_alerts"  # the alert joined an open page, or reopened one just closed
     REPEAT = "repeat"  # still firing and the last call is older than repeat_interval
+    ESCALATION = "escalation"  # nobody was reached by the step before
     RESOLVED = "resolved"  # the alert left its page
     TEST = "test"  # somebody asked for a test call
+    DRILL = "drill"  # somebody asked to ring a whole schedule
     # No call follows.
     DUPLICATE = "duplicate"  # known to fire, and said not long ago
     STALE = "stale"  # late news about an episode that is over
@@ -196,7 +237,8 @@ class CallState(StrEnum):
     ACCEPTED = "accepted"  # the vendor took it (RetCode 0)
     REFUSED = "refused"  # the vendor will never take it; a human has to act
     GAVE_UP = "gave_up"  # not placed within give_up_after
-    CANCELLED = "cancelled"  # its alerts resolved before it was made
+    CANCELLED = "cancelled"  # its alerts resolved, or were taken by somebody, before it was made
+    SHADOWED = "shadowed"  # worded and recorded, not dialled: its receiver is in shadow mode
 
     @property
     def open(self) -> bool:
@@ -205,6 +247,20 @@ class CallState(StrEnum):
 
 
 OPEN_STATES = frozenset({CallState.WAITING, CallState.SENDING, CallState.UNKNOWN})
+# Reasons of calls about alerts that fire: over once these resolve, or once somebody takes them.
+ABOUT_FIRING = (Reason.FIRST, Reason.NEW_ALERTS, Reason.REPEAT, Reason.ESCALATION)
+
+
+class Result(StrEnum):
+    """What was reported of a call that the vendor took. Nothing yet: it is submitted."""
+
+    ANSWERED = "answered"
+    HUNG_UP = "hung_up"  # answered for less than minimum_answer_duration: reached nobody
+    UNANSWERED = "unanswered"
+    UNREPORTED = "unreported"  # the carrier said nothing
+
+
+MISSED = (Result.UNANSWERED, Result.HUNG_UP)  # surely reached nobody
 
 
 class Episode(Record):
@@ -232,8 +288,16 @@ class Page(Record):
     opened_at: datetime
     confirmed_at: datetime  # when a webhook last named one of its alerts
     closed_at: datetime | None = None  # None: open
-    acknowledged_at: datetime | None = None  # None: nobody has taken it
+    acknowledged_at: datetime | None = None  # None: nobody has taken all that fires in it
+    acknowledged_by: str = ""  # a person's name, or how a human came in: api, link, a user's name
     truncated: bool = False  # the last webhook left alerts of it out: silence proves nothing
+    # Its escalation.
+    run: int = 0  # how often the escalation has begun at its first step
+    repeats_left: int = 0  # how often it will begin again by itself
+    step: int | None = None  # index of the step under way; None: no escalation is
+    step_until: datetime | None = None  # until then the step waits for an answer
+    look_at: datetime | None = None  # when the escalation may go on; None: no escalation is
+    exhausted_at: datetime | None = None  # it has ended and reached nobody; None: it has not
 
 
 class Call(Record):
@@ -256,6 +320,22 @@ class Call(Record):
     settled_at: datetime | None = None  # None: still open
     note: str = ""  # the last thing that happened to it, for a human
     bundled_into: str | None = None  # the call that said this one's words too
+    run: int = 0  # of its page's escalation
+    step: int | None = None  # index of the escalation's step it is made for; None: of none
+    result: Result | None = None  # None: nothing reported
+    reported_at: datetime | None = None  # when we heard of the result
+    drill_id: str | None = None  # None: no drill's
+
+
+class Receipt(Record):
+    """What the vendor reported of one attempt, pushed or found in its records."""
+
+    result: Result  # never HUNG_UP: what counts as an answer is the receiver's to say
+    received_at: datetime  # when we heard of it
+    talk_seconds: int = 0  # how long somebody listened
+    billed: int = 0  # pieces or minutes, as the account is billed
+    code: str = ""  # the carrier's
+    description: str = ""
 
 
 class Attempt(Record):
@@ -272,3 +352,76 @@ class Attempt(Record):
     session_no: str = ""
     template_id: str = ""
     params: tuple[str, ...] = ()
+    receipt: Receipt | None = None  # None: nothing reported
+
+
+# --- what is told besides ----------------------------------------------------------------------
+
+
+class FallbackState(StrEnum):
+    """Where the telling of an exhausted page stands."""
+
+    WAITING = "waiting"  # due at `due_at`
+    SENT = "sent"
+    GAVE_UP = "gave_up"
+    SHADOWED = "shadowed"  # its receiver is in shadow mode: recorded, not sent
+
+
+class Fallback(Record):
+    """Telling a receiver's fallback_webhook, once, that a page's escalation reached nobody."""
+
+    id: str
+    page_id: str
+    receiver: str
+    run: int  # of the page's escalation
+    state: FallbackState
+    created_at: datetime
+    due_at: datetime  # not before
+    attempts: int = 0
+    settled_at: datetime | None = None  # None: still to be told
+    note: str = ""  # the last thing that happened to it, for a human
+
+
+class EventKind(StrEnum):
+    """What happened that no other record keeps."""
+
+    REOPENED = "reopened"
+    CLOSED = "closed"  # no webhook has confirmed the page for long
+    STEP = "step"  # a step of the escalation began
+    SKIPPED = "skipped"  # a step had nobody to call
+    EXHAUSTED = "exhausted"
+    ACKNOWLEDGED = "acknowledged"
+    LIMITED = "limited"  # a call waits for its person's limit, or for its template's hours
+    LOOKED_UP = "looked_up"
+    RECEIPT = "receipt"
+    FALLBACK = "fallback"  # the fallback webhook was tried
+    RETRIED = "retried"  # somebody asked for a call again
+    OVERRIDE_ADDED = "override_added"
+    OVERRIDE_REMOVED = "override_removed"
+
+
+class Event(Record):
+    """One line of the story of a page, a call or a schedule."""
+
+    at: datetime
+    kind: EventKind
+    page_id: str | None = None  # None: not about a page
+    call_id: str | None = None  # None: not about a call
+    step: int | None = None  # index of an escalation's step; None: not about one
+    subject: str = ""  # a schedule, where the event is about one
+    actor: str = ""  # who did it; "": the adapter itself
+    detail: str = ""
+
+
+class StoredOverride(Record):
+    """Who is on call in a schedule for a time, whatever its rotations say: set without a reload."""
+
+    id: str
+    schedule: str
+    person: str
+    starts_at: datetime
+    ends_at: datetime
+    created_at: datetime
+    created_by: str
+    removed_at: datetime | None = None  # None: it stands
+    removed_by: str = ""

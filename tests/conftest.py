@@ -1,18 +1,58 @@
-"""What holds for all tests: no deadlines on busy machines, and the table of counted kills."""
+"""What holds for all tests: both databases, no deadlines, and the table of counted kills."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import settings
+from postgres_server import Server, running
 from process_harness import COUNTED
+from store_world import url
 
 # How long one example takes says nothing on a machine that is busy with other things.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL that is there as soon as a test asks for it."""
+    with running() as server:
+        yield server
+
+
+def _database(request: pytest.FixtureRequest, directory: Path) -> AbstractContextManager[str]:
+    if request.param == "sqlite":
+        return nullcontext(url(directory))
+    server: Server = request.getfixturevalue("postgres")
+    return server.database()
+
+
+@pytest.fixture(params=DATABASES)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own, of either kind."""
+    with _database(request, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def shared_store_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A database for all tests of a file, of either kind."""
+    with _database(request, tmp_path_factory.mktemp("store")) as found:
+        yield found
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the rows of all tests, those of other workers too."""
+    """Print the rows of all tests, those of other workers too, in a table for each kind of row."""
     rows = [
         value
         for reports in terminalreporter.stats.values()
@@ -21,9 +61,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in report.user_properties
         if name == COUNTED
     ]
-    if not rows:
-        return
-    rows.sort(key=lambda row: row["step"])
+    tables: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        tables.setdefault(tuple(row), []).append(row)
+    for table in tables.values():
+        _print_table(terminalreporter, sorted(table, key=lambda row: row["step"]))
+
+
+def _print_table(terminalreporter: pytest.TerminalReporter, rows: list[dict[str, Any]]) -> None:
     table = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     terminalreporter.section("killed by SIGKILL, and started again")

@@ -175,14 +175,33 @@ class Manifests:
         return found
 
     @property
+    def workload(self) -> Any:
+        """What makes the service's Pods."""
+        (found,) = self.of("StatefulSet") + self.of("Deployment")
+        return found
+
+    @property
     def pod(self) -> Any:
         """The template of the service's Pod."""
-        return self.one("StatefulSet")["spec"]["template"]
+        return self.workload["spec"]["template"]
 
     @property
     def container(self) -> Any:
-        (container,) = self.pod["spec"]["containers"]
-        return container
+        (found,) = (c for c in self.pod["spec"]["containers"] if c["name"] == "uvms-adapter")
+        return found
+
+    def files_of(self, volume: str) -> dict[str, str]:
+        """Return the files of a volume that the chart fills, by name."""
+        (source,) = (v for k, v in self.volumes[volume].items() if k != "name")
+        name = source.get("secretName") or source.get("name")
+        (data,) = (
+            one.get("stringData") or one["data"]
+            for one in [*self.of("Secret"), *self.of("ConfigMap")]
+            if one["metadata"]["name"] == name
+        )
+        if "items" not in source:
+            return dict(data)
+        return {item["path"]: data[item["key"]] for item in source["items"]}
 
     @property
     def environment(self) -> dict[str, str]:

@@ -1,32 +1,42 @@
 """A store made of dicts, and hands that dial: drives the decisions of `paging` through a night.
 
-It writes what is decided and finds what a call names as the real store does, and refuses what the
-real one's constraints refuse. Tests of the store itself use the real one.
+It writes what is decided, finds what a call names and has escalations looked at when they are due
+as the real store and the worker do, and refuses what the real one's constraints refuse. Tests of
+the store itself use the real one. `paging_nights` tells nights in words.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from adapter.model import (
+    ABOUT_FIRING,
+    MISSED,
     Alert,
     Call,
     CallState,
     Episode,
+    Event,
+    Fallback,
     Page,
     Person,
     PhoneNumber,
     Reason,
     Receiver,
+    Result,
+    Secret,
     Status,
+    Step,
+    Target,
     Timing,
 )
-from adapter.paging import Changes, Known, Routed, decide, page_key
+from adapter.paging import Changes, Known, Moves, Routed, decide, look, page_key, persons_only
 
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -35,11 +45,31 @@ ALICE = Person(name="alice", phone=PhoneNumber("+8613512345678"))
 BOB = Person(name="bob", phone=PhoneNumber("+8613512345679"))
 CAROL = Person(name="carol", phone=PhoneNumber("+8613512345670"))
 
-ON_CALL = Receiver(name="sre-phone", people=(ALICE,))
-BOTH = Receiver(name="sre-phone", people=(ALICE, BOB))
-TELLS_RESOLVED = Receiver(name="sre-phone", people=(ALICE, BOB), send_resolved=True)
-NOBODY = Receiver(name="sre-phone")
-DBA = Receiver(name="dba-phone", people=(CAROL,))
+DAVE = Person(name="dave", phone=PhoneNumber("+8613512345671"))
+TEAM = {person.name: person for person in (ALICE, BOB, CAROL, DAVE)}
+
+FALLBACK = Secret("https://chat.example.com/hook")
+
+
+def target(text: str) -> Target:
+    """Read `alice`, `@primary` or `@primary:next`."""
+    if not text.startswith("@"):
+        return Target(person=TEAM[text])
+    schedule, _, which = text.removeprefix("@").partition(":")
+    return Target(schedule=schedule, next=which == "next")
+
+
+def escalates(*steps: str, wait: timedelta = 5 * MINUTE, **how: object) -> Receiver:
+    """Return a receiver with these steps, each the names of whom it calls at once."""
+    escalation = tuple(Step(call=tuple(map(target, step.split())), wait=wait) for step in steps)
+    return Receiver(**{"name": "sre-phone", "escalation": escalation} | how)
+
+
+ON_CALL = escalates("alice")
+BOTH = escalates("alice bob")
+TELLS_RESOLVED = escalates("alice bob", send_resolved=True)
+NOBODY = escalates()
+DBA = escalates("carol", name="dba-phone")
 
 PATIENT = Timing(group_wait=MINUTE)
 NEVER = Timing(repeat_interval=None)
@@ -81,6 +111,21 @@ def routed(
     )
 
 
+# What a look at an escalation may change of its page; the acknowledgement is written by itself.
+_ESCALATION = ("run", "repeats_left", "step", "step_until", "look_at", "exhausted_at")
+_TOLD = (CallState.ACCEPTED, CallState.SHADOWED)
+_MAY_KNOW = (*_TOLD, CallState.UNKNOWN)
+
+
+class Looked(NamedTuple):
+    """One look at one page, what it moved, and which calls an acknowledgement cancelled."""
+
+    at: datetime
+    before: Page
+    moves: Moves
+    cancelled: Sequence[Call]
+
+
 class World:
     """Pages, episodes and calls as they stand; `now` is moved by the test."""
 
@@ -89,26 +134,39 @@ class World:
         self.pages: dict[str, Page] = {}
         self.episodes: dict[int, Episode] = {}
         self.calls: dict[str, Call] = {}
+        self.events: list[Event] = []
+        self.fallbacks: list[Fallback] = []
+        self.receivers: dict[str, Receiver] = {}  # as they are configured now
+        self.duty: dict[str, Sequence[Person]] = {}  # who is on call, by what a target is called
+        self.looked: list[Looked] = []
         self._ids = count(1)
+
+    def on_call(self, target: Target) -> Sequence[Person]:
+        return persons_only(target) or self.duty.get(str(target), ())
 
     # --- taking in a webhook ---
 
     def post(self, items: Sequence[Routed], *, truncated: bool = False) -> Changes:
         """Decide and write down."""
+        self.look_around()
+        self.receivers |= {item.receiver.name: item.receiver for item in items}
         changes = self.decide(items, self.known(items), truncated=truncated)
         self._record(changes)
         return changes
 
     def decide(self, items: Sequence[Routed], known: Known, *, truncated: bool) -> Changes:
-        first = next(self._ids)
-        ids = count()
         return decide(
             items,
             known,
             truncated=truncated,
             now=self.now,
-            new_id=lambda: f"{first}.{next(ids)}",
+            new_id=self._numbers(),
+            on_call=self.on_call,
         )
+
+    def _numbers(self) -> Callable[[], str]:
+        first, ids = next(self._ids), count()
+        return lambda: f"{first}.{next(ids)}"
 
     def known(self, items: Iterable[Routed]) -> Known:
         """Return what a store would load for these alerts."""
@@ -156,39 +214,122 @@ class World:
             self.episodes[number] = replace(episode, id=number)
         firing = [(e.receiver, e.fingerprint) for e in self.episodes.values() if e.firing]
         assert len(firing) == len(set(firing)), "two firing episodes of one alert"
-        for call in changes.new_calls:
-            assert call.id not in self.calls
-            self.calls[call.id] = call
         for call in changes.changed_calls:
             assert self.calls[call.id].state is CallState.WAITING
             self.calls[call.id] = call
+        self._record_escalation(changes.new_calls, changes.moved_calls, changes.events)
+        self.fallbacks += changes.fallbacks
+
+    def _record_escalation(
+        self, new: Iterable[Call], moved: Iterable[Call], events: Iterable[Event]
+    ) -> None:
+        for call in new:
+            assert call.id not in self.calls
+            self.calls[call.id] = call
+        for call in moved:
+            assert self.calls[call.id].state.open
+            self._change(self.calls[call.id], run=call.run, step=call.step)
+        self.events += events
+
+    # --- escalations ---
+
+    def look_around(self) -> None:
+        """Have every escalation looked at that has become due, in order and at its time."""
+        until = self.now
+        while due := [page for page in self.pages.values() if _is_due(page, until)]:
+            page = min(due, key=lambda page: (page.look_at, page.id))
+            self.now = page.look_at
+            self.look(page)
+        self.now = until
+
+    def look(self, page: Page) -> Moves:
+        """Look at a page's escalation and write down how it goes on."""
+        moves = self._moves(page)
+        self.pages[page.id] = replace(page, **_escalation(moves.page))
+        assert self.pages[page.id] == moves.page, "a look changes nothing else of a page"
+        self._record_escalation(moves.new_calls, moves.moved_calls, moves.events)
+        if moves.fallback is not None:
+            self.fallbacks.append(moves.fallback)
+        cancelled: Sequence[Call] = ()
+        if moves.acknowledged_by:
+            cancelled = self.acknowledge(moves.page, moves.acknowledged_by)
+        self.looked.append(Looked(self.now, page, moves, cancelled))
+        page = self.pages[page.id]
+        assert self._moves(page) == Moves(page=page), "to look again changes nothing more"
+        return moves
+
+    def _moves(self, page: Page) -> Moves:
+        firing = [e.id for e in self.episodes.values() if e.page_id == page.id and e.firing]
+        return look(
+            page,
+            self.receivers[page.receiver],
+            self._calls_of_run(page),
+            max(firing, default=0),
+            on_call=self.on_call,
+            now=self.now,
+            new_id=self._numbers(),
+        )
+
+    def _calls_of_run(self, page: Page) -> Collection[Call]:
+        return [
+            call
+            for call in self.calls.values()
+            if call.page_id == page.id
+            and (call.run == page.run or call.state.open or call.result is Result.ANSWERED)
+        ]
+
+    def acknowledge(self, page: Page, by: str = "api") -> Sequence[Call]:
+        """Note who has taken the page; return the waiting calls that are not made for it."""
+        self.pages[page.id] = replace(
+            self.pages[page.id],
+            acknowledged_at=self.now,
+            acknowledged_by=by,
+            step=None,
+            step_until=None,
+            look_at=None,
+        )
+        waiting = [
+            call
+            for call in self.calls.values()
+            if call.page_id == page.id
+            and call.state is CallState.WAITING
+            and call.reason in ABOUT_FIRING
+        ]
+        for call in waiting:
+            self._change(call, state=CallState.CANCELLED, settled_at=self.now)
+        return waiting
+
+    def _look_soon(self, call: Call) -> None:
+        """Have the escalation that a call is made for looked at again, if one is under way."""
+        page = self.pages[call.page_id or ""]
+        if page.look_at is not None:
+            self.pages[page.id] = replace(page, look_at=self.now)
 
     # --- making calls ---
 
     def named_by(self, call: Call) -> list[Episode]:
         """Return the alerts that a call would name if it were made now."""
         page = self.pages[call.page_id or ""]
-        about_resolved = call.reason is Reason.RESOLVED
-        heard = self._through(call, about_resolved=False)
-        called_back = self._through(call, about_resolved=True)
-        repeat = (
-            call.reason is Reason.REPEAT
-            and page.acknowledged_at is None
-            and not self._overtaken(call)
-        )
         mine = [episode for episode in self.episodes.values() if episode.page_id == page.id]
-        if about_resolved:
+        if call.reason is Reason.RESOLVED:
+            heard = self._through(call, _MAY_KNOW, about_resolved=False)
+            called_back = self._through(call, _TOLD, about_resolved=True)
             return [e for e in mine if not e.firing and called_back < e.id <= heard]
-        return [e for e in mine if (e.firing or page.truncated) and (repeat or e.id > heard)]
+        if page.acknowledged_at is not None:
+            return []
+        heard = self._through(call, _TOLD, about_resolved=False)
+        again = call.reason in (Reason.REPEAT, Reason.ESCALATION) and not self._overtaken(call)
+        return [e for e in mine if (e.firing or page.truncated) and (again or e.id > heard)]
 
-    def _through(self, call: Call, *, about_resolved: bool) -> int:
+    def _through(self, call: Call, states: Collection[CallState], *, about_resolved: bool) -> int:
         return max(
             (
                 other.named_through or 0
                 for other in self.calls.values()
                 if other.page_id == call.page_id
                 and other.phone == call.phone
-                and other.state is CallState.ACCEPTED
+                and other.state in states
+                and other.result not in MISSED
                 and (other.reason is Reason.RESOLVED) is about_resolved
             ),
             default=0,
@@ -199,10 +340,10 @@ class World:
         return any(
             other.page_id == call.page_id
             and other.phone == call.phone
-            and other.state is CallState.ACCEPTED
+            and other.state in _TOLD
             and other.reason is not Reason.RESOLVED
             and other.dialled_at is not None
-            and other.dialled_at >= call.created_at
+            and other.dialled_at > call.created_at
             for other in self.calls.values()
         )
 
@@ -222,6 +363,7 @@ class World:
             )
         else:
             self._change(call, state=CallState.CANCELLED, settled_at=self.now)
+            self._look_soon(call)
         return named
 
     def settle(self, call: Call, state: CallState) -> None:
@@ -232,91 +374,31 @@ class World:
             self._change(call, state=state)
         else:
             self._change(call, state=state, settled_at=self.now)
+            self._look_soon(call)
 
-    def acknowledge(self, page: Page) -> None:
-        self.pages[page.id] = replace(page, acknowledged_at=self.now)
+    def report(self, call: Call, result: Result) -> None:
+        """Hear of what became of a call; an answer counts whenever it is heard of."""
+        assert call.state is CallState.ACCEPTED
+        self._change(call, result=result, reported_at=self.now)
+        page = self.pages[call.page_id or ""]
+        if page.closed_at is None:
+            self.pages[page.id] = replace(page, look_at=self.now)
+
+    def limit(self, call: Call, until: datetime) -> None:
+        """Let a call wait for its person's limit."""
+        assert call.state is CallState.WAITING
+        self._change(call, due_at=until, due_since=until, limited_until=until)
+        page = self.pages[call.page_id or ""]
+        if page.step_until is not None and page.step_until <= until:
+            self._look_soon(call)
 
     def _change(self, call: Call, **values: object) -> None:
         self.calls[call.id] = replace(call, **values)
 
 
-# --- what happens in a night --------------------------------------------------------------------
-
-Step = Callable[[World], str]  # returns everything that follows from it
-
-
-def fires(name, *, since="10:00", to=ON_CALL, **how) -> Routed:
-    """An alert in a webhook, firing since then; since None: the sender does not say."""
-    starts_at = None if since is None else at(since)
-    return routed(name, Status.FIRING, to, starts_at=starts_at, **how)
+def _escalation(page: Page) -> Mapping[str, object]:
+    return {name: getattr(page, name) for name in _ESCALATION}
 
 
-def resolves(name, *, ended=None, to=ON_CALL, **how) -> Routed:
-    """An alert in a webhook, resolved; ended None: the sender does not say when."""
-    ends_at = None if ended is None else at(ended)
-    return routed(name, Status.RESOLVED, to, ends_at=ends_at, **how)
-
-
-def posts(*items, truncated=False) -> Step:
-    """A webhook: alert: reason; what the page does; person: call, its reason and when."""
-
-    def step(world: World) -> str:
-        before = dict(world.pages)
-        changes = world.post(items, truncated=truncated)
-        said = [f"{v.alert.fingerprint}: {v.reason}" for v in changes.verdicts]
-        said += ["opens" for _ in changes.new_pages]
-        for page in changes.changed_pages:
-            was_open, is_open = before[page.id].closed_at is None, page.closed_at is None
-            if was_open is not is_open:
-                said.append("reopens" if is_open else "closes")
-        for call in changes.new_calls:
-            said.append(f"{call.person} {call.reason} {call.due_at:%H:%M:%S}".removesuffix(":00"))
-        said += [f"{call.person} {call.reason} cancelled" for call in changes.changed_calls]
-        return "; ".join(said)
-
-    return step
-
-
-def dials(person, outcome="accepted") -> Step:
-    """The person's call that is due is made, with this outcome."""
-
-    def step(world: World) -> str:
-        due = [
-            call
-            for call in world.calls.values()
-            if call.person == person
-            and call.state is CallState.WAITING
-            and call.due_at <= world.now
-        ]
-        if not due:
-            return f"nothing due for {person}"
-        call = min(due, key=lambda call: call.due_at)
-        named = world.claim(call)
-        if not named:
-            return f"nothing to tell {person}"
-        if outcome != "sending":
-            world.settle(world.calls[call.id], CallState(outcome))
-        return f"{person} hears " + ", ".join(episode.fingerprint for episode in named)
-
-    return step
-
-
-def turns_out(person, outcome) -> Step:
-    """The person's call that is under way, or of unknown outcome, comes to this."""
-
-    def step(world: World) -> str:
-        (call,) = (
-            call
-            for call in world.calls.values()
-            if call.person == person and call.state in (CallState.SENDING, CallState.UNKNOWN)
-        )
-        world.settle(call, CallState(outcome))
-        return ""
-
-    return step
-
-
-def somebody_acknowledges(world: World) -> str:
-    (page,) = (page for page in world.pages.values() if page.closed_at is None)
-    world.acknowledge(page)
-    return ""
+def _is_due(page: Page, now: datetime) -> bool:
+    return page.look_at is not None and page.look_at <= now

@@ -61,12 +61,19 @@ def new_number() -> str:
     return f"+861{next(_numbers)}"
 
 
-def until(condition: Callable[[], _T], what: str, found: Callable[[], object] = lambda: "") -> _T:
+def until(
+    condition: Callable[[], _T],
+    what: str,
+    found: Callable[[], object] = lambda: "",
+    *,
+    patience: float = PATIENCE,
+    poll: float = POLL,
+) -> _T:
     """Wait until something is true and return it; fail with what was found instead."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited for: {what}; found: {found()}"
-        time.sleep(POLL)
+        time.sleep(poll)
     return value
 
 
@@ -198,6 +205,10 @@ class Vendor:
             rows = client.get("/_simulator/faults").raise_for_status().json()
         return next(row["used"] for row in rows if row["id"] == fault_id)
 
+    def push_receipts_to(self, url: str) -> None:
+        with http_client(self.url) as client:
+            client.post("/_simulator/receipts", json={"url": url}).raise_for_status()
+
     def rang(self, *numbers: str) -> list[dict[str, Any]]:
         """Return the calls placed to these numbers, in this order; it is the ground truth."""
         lines = _whole_lines(self._log) if self._log.exists() else []
@@ -282,12 +293,12 @@ class Service:
     def await_serving(self, program: Program) -> None:
         self.url = program.find(served_at)
 
-    def await_serving_or_death(self, program: Program) -> None:
+    def await_serving_or_death(self, program: Program, poll: float = POLL) -> None:
         def seen() -> bool:
             self.url = next(filter(None, map(served_at, program.lines())), "")
             return bool(self.url) or program.exit_code is not None
 
-        until(seen, "the service to begin or to end", program.tail)
+        until(seen, "the service to begin or to end", program.tail, poll=poll)
 
     def post(self, body: Any, timeout: float = 10) -> httpx.Response:
         """Post a webhook, as Alertmanager does."""

@@ -153,6 +153,7 @@ def routes(*receivers: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "receivers": list(chosen),
         "route": route,
         "limits": {"per_person": {"min_interval": "0s", "per_hour": 1000, "per_day": 1000}},
+        "receipts": {"poll_interval": "never"},  # nobody answers, unless a story is about that
     } | changes
 
 

@@ -1,4 +1,4 @@
-"""Records for the store's tests, and a store in a directory."""
+"""Records for the store's tests, and a store in a directory or at a URL."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from msgspec.structs import replace
 
 from adapter.model import (
@@ -22,8 +25,12 @@ from adapter.model import (
     Reason,
 )
 from adapter.paging import Changes
+from adapter.store.migrating import SCRIPTS
+from adapter.store.schema import metadata
 from adapter.store.session import Session
 from adapter.store.store import Store, open_store
+
+HEAD = ScriptDirectory(str(SCRIPTS)).get_current_head()  # the number of today's schema
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = (
@@ -43,14 +50,19 @@ def database(directory: Path) -> Path:
     return directory / "uvms-adapter.db"
 
 
-def url(directory: Path) -> str:
-    return f"sqlite:///{database(directory)}"
+def url(where: Path | str) -> str:
+    """Return a URL: of SQLite in a directory, or as it is."""
+    return where if isinstance(where, str) else f"sqlite:///{database(where)}"
+
+
+def on_postgresql(where: Path | str) -> bool:
+    return url(where).startswith("postgresql")
 
 
 @contextmanager
-def opened(directory: Path, **options: Any) -> Iterator[Store]:
-    """Open the directory's store as the service does, and close it."""
-    store = open_store(url(directory), exclusive=True, **options)
+def opened(where: Path | str, **options: Any) -> Iterator[Store]:
+    """Open the store as the service does, and close it."""
+    store = open_store(url(where), exclusive=True, **options)
     try:
         yield store
     finally:
@@ -65,12 +77,49 @@ def another_process(directory: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Let another process hold the write lock."""
-    with another_process(directory) as other:
+def another_session(where: str) -> Iterator[psycopg.Connection[Any]]:
+    """Connect to PostgreSQL behind the store's back."""
+    with psycopg.connect(where.replace("+psycopg", ""), autocommit=True) as other:
+        yield other
+
+
+@contextmanager
+def held(where: Path | str) -> Iterator[None]:
+    """Let another process hold what every write needs."""
+    if isinstance(where, str) and on_postgresql(where):
+        tables = ", ".join(f'"{name}"' for name in metadata.tables)
+        with another_session(where) as other, other.transaction():
+            other.execute(f"LOCK TABLE {tables} IN SHARE MODE")
+            yield
+        return
+    with another_process(_directory(where)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
+
+
+def dump(where: Path | str) -> list[str]:
+    """Return all that is stored, as somebody else sees it."""
+    if isinstance(where, str) and on_postgresql(where):
+        with another_session(where) as other:
+            return [
+                f"{name}: {row}"
+                for name in metadata.tables
+                for row in other.execute(f'SELECT * FROM "{name}" ORDER BY 1').fetchall()
+            ]
+    with another_process(_directory(where)) as other:
+        return list(other.iterdump())
+
+
+def count_from_one(connection: sa.Connection) -> None:
+    """Number rows as in a new database, until the transaction is undone."""
+    if connection.dialect.name == "postgresql":
+        for table in ("episodes", "rejected"):
+            connection.exec_driver_sql(f"ALTER SEQUENCE {table}_id_seq RESTART")
+
+
+def _directory(where: Path | str) -> Path:
+    return where if isinstance(where, Path) else Path(where.removeprefix("sqlite:///")).parent
 
 
 # --- records ------------------------------------------------------------------------------------
@@ -162,7 +211,7 @@ def the_call(session: Session, wanted: Call) -> Call:
     return found
 
 
-def in_one_go(directory: Path, job: Callable[[Session], Any]) -> Any:
+def in_one_go(where: Path | str, job: Callable[[Session], Any]) -> Any:
     """Run one job in a store of its own."""
-    with opened(directory) as store:
+    with opened(where) as store:
         return store.write_now(job)

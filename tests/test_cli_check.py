@@ -16,6 +16,7 @@ PAYLOADS = Path(__file__).parent / "data" / "payloads"
 FOUND = """\
 Found:
  - 2 people
+ - 0 schedules
  - 2 voice templates
  - 3 receivers
  - 4 routes
@@ -62,6 +63,48 @@ def test_what_works_but_is_hardly_meant(capsys):
     assert (
         'Warnings:\n - odd.yaml:1:25: receivers[1].name: found "b", which no route chooses' in out
     )
+
+
+HOLES = """
+people: {alice: {phone: "+8613512345678"}}
+schedules:
+  office:
+    time_zone: Asia/Shanghai
+    rotations:
+      - {people: [alice], start: "2026-11-02T00:00", weekdays: [monday:friday]}
+voice_templates: {t: {id: UVVT1, text: 请处理。}}
+receivers:
+  - {name: only, voice_template: t, call: [office]}
+  - {name: late, voice_template: t, escalation: [{call: [office]}, {call: [alice]}]}
+route: {receiver: only, routes: [{receiver: late, matchers: [a=b]}]}
+"""
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_times_in_which_nobody_is_on_call(capsys, monkeypatch, piped):
+    """What is found depends on today; that a week has a weekend does not."""
+    Path("holes.yaml").write_text(HOLES)
+    monkeypatch.setattr("sys.stdin", Stdin(HOLES.encode()))
+    assert run(["check-config", *([] if piped else ["holes.yaml"])]) == 0
+    _, _, warned = capsys.readouterr().out.partition("Warnings:\n")
+    schedule, receiver, _ = (line for line in warned.splitlines() if line)
+    name = "/dev/stdin" if piped else "holes.yaml"
+    assert schedule.startswith(f" - {name}:4:3: schedules.office: found nobody on call from ")
+    assert " in Asia/Shanghai, and " in schedule
+    assert "in the coming 30 days; the next step is taken at once, and without one" in schedule
+    assert receiver.startswith(f' - {name}:10:5: receivers[0]: found "only", which calls nobody')
+
+
+def test_holes_as_json(capsys):
+    Path("holes.yaml").write_text(HOLES)
+    assert run(["check-config", "--json", "holes.yaml"]) == 0
+    (checked,) = json.loads(capsys.readouterr().out)
+    assert (checked["valid"], checked["found"]["schedules"]) == (True, 1)
+    assert [one["path"] for one in checked["warnings"]] == [
+        "$.schedules.office",
+        "$.receivers[0]",
+        "$.receivers[1].escalation",
+    ]
 
 
 def test_a_file_that_is_not_there_is_told_before_any_is_checked(capsys):

@@ -59,13 +59,13 @@ def test_the_table_of_commands_leads_to_commands_of_these_names():
 
 
 def test_what_there_is_not():
-    assert cli.get_command(click.Context(cli), "replay") is None
+    assert cli.get_command(click.Context(cli), "rewind") is None
 
 
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (["replay"], "No such command 'replay', try --help"),
+        (["rewind"], "No such command 'rewind', try --help"),
         (["chekc-config"], "No such command 'chekc-config'; did you mean \"check-config\"? Try"),
         (["routes", "tst"], "No such command 'tst'"),  # newer clicks suggest one
         (["routes", "test", "--nope"], "No such option"),

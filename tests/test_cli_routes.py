@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from cli_world import NUMBERS, ROUTES
+from night_world import ROUTES as STEPS
 
 from adapter.cli.main import run
+from adapter.store.store import open_store
 
 # What amtool prints for this tree: its own documentation's example.
 UPSTREAM = """
@@ -208,8 +210,7 @@ def test_who_is_called_with_which_words(capsys, config, monkeypatch):
         'page      cluster="bj"',
         "timing    group_wait 0s  group_interval 5m  repeat_interval 4h",
         "(first)",
-        "call      alice  +86135****5678",
-        "call      +86139****0000\n",
+        "call      alice  +86135****5678\n          +86139****0000\n",
         "template  outage (UVVT20221122ABCD)",
         "words     bj告警，db-1 百分之96 x点example点com，共1条，请及时处理。",
         "params    {1} bj",
@@ -218,6 +219,173 @@ def test_who_is_called_with_which_words(capsys, config, monkeypatch):
     ):
         assert part in told
     assert max(map(len, lines)) <= 80
+
+
+# --- steps -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def steps(tmp_path, monkeypatch):
+    """A routes.yaml with schedules and steps; this machine is in Shanghai."""
+    import time
+
+    (tmp_path / "steps.yaml").write_text(STEPS)
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    yield str(tmp_path / "steps.yaml")
+    monkeypatch.undo()
+    time.tzset()
+
+
+def below_timing(capsys, steps, team: str, at: str, *more: str) -> str:
+    """Return what follows the first facts of the only route."""
+    labels = ["alertname=DiskFull", *([f"team={team}"] if team else [])]
+    assert run(["routes", "test", "--config", steps, "--at", at, *more, *labels]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    return out.partition("repeat_interval 1h\n")[2]
+
+
+def test_steps_with_a_hole_and_what_follows_at_the_end(capsys, steps):
+    assert (
+        below_timing(capsys, steps, "", "2026-11-24 20:00")
+        == """\
+result    called at 2026-11-24 20:00:00 (first)
+
+step 1 of 3, 2026-11-24 20:00:00
+  call      alice  +86135****5678
+  template  outage (UVVT1)
+  words     DiskFull告警，共1条，请及时处理。
+  params    {1} DiskFull
+            {2} 1
+
+step 2 of 3, 2026-11-24 20:05:00, if nobody has acknowledged
+  skipped  office: nobody is on call
+
+step 3 of 3, 2026-11-24 20:05:00, if nobody has acknowledged
+  call   bob  +86135****5679
+         +86139****0000
+  words  as above
+
+then, 2026-11-24 20:15:00, if nobody has acknowledged
+  the fallback webhook is told; the page stays open
+"""
+    )
+
+
+def test_a_handover_between_steps(capsys, steps):
+    told = below_timing(capsys, steps, "handover", "2026-11-24 23:58")
+    assert "step 1 of 2, 2026-11-24 23:58:00\n  call      carol" in told
+    second = "step 2 of 2, 2026-11-25 00:03:00, if nobody has acknowledged\n  call   bob"
+    assert second in told
+    assert told.endswith("\n  nobody else is called; the page stays open\n")
+
+
+def test_a_repeat_is_told_at_the_end(capsys, steps):
+    told = below_timing(capsys, steps, "again", "2026-11-24 11:00")
+    assert told.count("step 1 of 1") == 1
+    assert told.endswith(
+        "then, 2026-11-24 11:05:00, if nobody has acknowledged\n"
+        "  all of it 2 times more, then nobody else is called; the page stays open\n"
+    )
+
+
+def test_one_step_with_nothing_after_it_is_told_without_steps(capsys, steps):
+    assert (
+        below_timing(capsys, steps, "single", "2026-11-24 11:00")
+        == """\
+result    called at 2026-11-24 11:00:00 (first)
+
+call      alice  +86135****5678
+template  outage (UVVT1)
+words     DiskFull告警，共1条，请及时处理。
+params    {1} DiskFull
+          {2} 1
+"""
+    )
+
+
+def test_nobody_on_call_in_any_step(capsys, steps):
+    told = below_timing(capsys, steps, "office", "2026-11-24 20:00")
+    assert (
+        told
+        == """\
+result    nobody is called: nobody_on_call (no step of the escalation has
+          anybody now)
+
+step 1 of 1, 2026-11-24 20:00:00
+  skipped  office: nobody is on call
+
+then, 2026-11-24 20:00:00
+  nobody else is called; the page stays open
+"""
+    )
+
+
+def test_outside_of_the_template_s_hours(capsys, steps):
+    told = below_timing(capsys, steps, "daytime", "2026-11-24 20:00")
+    assert "result    called at 2026-11-25 08:00:00 (first)\n" in told
+    silent = "silent    until 2026-11-25 08:00:00: no voice template may be spoken before\n"
+    first, second = told.split("step 2 of 2, 2026-11-24 20:00:00\n")
+    assert silent in first
+    assert second.startswith("  call    bob  +86135****5679\n  silent  until 2026-11-25 08:00:00: ")
+
+
+def test_people_who_hear_different_words(capsys, tmp_path):
+    personal = ROUTES.replace("{{ alerts | length }}", "{{ person.name }}")
+    (tmp_path / "personal.yaml").write_text(personal)
+    assert run(["routes", "test", "--config", str(tmp_path / "personal.yaml"), "alertname=A"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("call      ") == out.count("words     ") == 2
+    assert "\n\ncall      +86139****0000\n" in out
+
+
+def test_shadow_mode(capsys, steps):
+    told = below_timing(capsys, steps, "shadow", "2026-11-24 11:00")
+    dialled = "nobody is dialled: shadow mode; else called at 2026-11-24 11:00:00"
+    assert told.startswith(f"result    {dialled}")
+    assert "the fallback webhook is told (not in shadow mode); the page stays open" in told
+
+
+def test_the_service_s_overrides_count_where_its_store_is_named(capsys, steps, tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    open_store(url, exclusive=True).close()
+    args = ["override", "add", "--config", steps, "--database", url, "--person", "carol", "primary"]
+    assert run([*args, "--from", "2036-11-24 10:00", "--for", "8h"]) == 0
+    capsys.readouterr()
+    at = "2036-11-24 11:00"
+    assert "call      bob" in below_timing(capsys, steps, "", at)
+    assert "call      carol" in below_timing(capsys, steps, "", at, "--database", url)
+    missing = f"sqlite:///{tmp_path}/none.db"
+    assert run(["routes", "test", "--config", steps, "--database", missing, "a=b"]) == 1
+    assert "there is no database" in capsys.readouterr().err
+
+
+def test_steps_as_json(capsys, steps):
+    args = ["--json", "--at", "2026-11-24 20:00", "alertname=DiskFull"]
+    assert run(["routes", "test", "--config", steps, *args]) == 0
+    (lead,) = json.loads(capsys.readouterr().out)["routes"]
+    assert [(step["step"], step["skipped"], len(step["calls"])) for step in lead["steps"]] == [
+        (1, "", 1),
+        (2, "office: nobody is on call", 0),
+        (3, "", 2),
+    ]
+    assert (lead["steps_of"], lead["repeat"], lead["fallback"], lead["shadow"]) == (
+        3,
+        0,
+        True,
+        False,
+    )
+    assert lead["exhausted_at"] == "2026-11-24T20:15:00.000+08:00"
+
+
+@pytest.mark.parametrize("at", ["9999-12-31", "1969-01-01T00:00Z", "soon"])
+def test_a_time_with_which_nobody_can_reckon(capsys, steps, at):
+    assert run(["routes", "test", "--config", steps, "--at", at, "a=b"]) == 1
+    assert f"'{at}' is no time: write 2026-11-24T03:00:00+08:00" in capsys.readouterr().err
+
+
+# --- why nobody is called ----------------------------------------------------------------------
 
 
 def test_why_nobody_is_called(capsys, config):
@@ -250,7 +418,7 @@ def test_json(capsys, config):
     found = json.loads(capsys.readouterr().out)
     assert found["labels"] == {"team": "db"}
     assert found["receivers"] == ["db-phone"]
-    assert found["routes"][0]["calls"][0]["phone"] == "+86135****5679"
+    assert found["routes"][0]["steps"][0]["calls"][0]["phone"] == "+86135****5679"
 
 
 def test_json_of_receivers_that_are_not_those_expected(capsys, config):

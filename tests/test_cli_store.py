@@ -19,10 +19,11 @@ from cli_world import (
     ring,
     take_in,
 )
+from night_world import HOUR, Night
 
 from adapter.cli.main import run
 from adapter.clock import utc_now
-from adapter.model import CallState
+from adapter.model import CallState, Result
 from adapter.store.store import open_store
 
 
@@ -170,7 +171,35 @@ def test_a_call_that_waits_for_a_limit(capsys):
     out = text(capsys, "calls", "explain", "db-2")
     assert "limited   until 2036-" in out
     assert "due       2036-" in out
-    assert "its person was called often enough for now" in out
+    assert "held back: its person's limit" in out
+
+
+def test_what_was_reported_of_calls(capsys):
+    def night(store):
+        store = Night(store)
+        store.now += HOUR  # alice was called just now
+        store.post()
+        store.hears("alice", Result.UNANSWERED)
+        store.answers("carol")
+        return store.calls("carol")[0].id
+
+    call = with_store(night)
+    listed = [row for row in rows(capsys, "calls", "list") if row[0].startswith("id-")]
+    notes = {row[5]: row[6:] for row in listed}
+    assert (notes["carol"], notes["alice"]) == (["answered"], ["unanswered"])
+    out = text(capsys, "calls", "explain", call)
+    assert "result    answered\n" in out
+    assert "step      2 of run 1\n" in out
+    assert "  receipt   answered for 23 s\n" in out
+
+
+def test_where_the_escalation_of_a_page_stands(capsys):
+    def night(store):
+        store = Night(store)
+        store.post()
+
+    with_store(night)
+    assert "step       1, until 2026-11-24 03:05:00 UTC\n" in text(capsys, "pages", "show", "id-1")
 
 
 def test_retrying(capsys):

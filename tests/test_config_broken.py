@@ -98,9 +98,10 @@ broken(
     "an unknown key",
     added("recievers: []\n"),
     (
-        '22:1: recievers: found the unknown key "recievers", expected route, '
-        "receivers, people, voice_templates, time_intervals, mute_time_intervals, "
-        'limits, uvms, delivery, retention or stale_after; did you mean "receivers"?'
+        '22:1: recievers: found the unknown key "recievers", expected route, receivers, '
+        "people, schedules, voice_templates, time_intervals, mute_time_intervals, "
+        "limits, receipts, uvms, delivery, mode, retention, stale_after or "
+        'keep_webhooks; did you mean "receivers"?'
     ),
 )
 broken(
@@ -108,20 +109,10 @@ broken(
     added("inhibit_rules: []\n"),
     (
         '22:1: inhibit_rules: found the unknown key "inhibit_rules", expected route, '
-        "receivers, people, voice_templates, time_intervals, mute_time_intervals, "
-        "limits, uvms, delivery, retention or stale_after; it belongs into "
-        "alertmanager.yml; here stands only who is called"
-    ),
-)
-broken(
-    "a key that a later version may have",
-    added("schedules: {}\n"),
-    (
-        '22:1: schedules: found the unknown key "schedules", expected route, '
-        "receivers, people, voice_templates, time_intervals, mute_time_intervals, "
-        "limits, uvms, delivery, retention or stale_after; schedules are not available "
-        "in this version; this version rings everybody of a receiver at once: list "
-        "them under call"
+        "receivers, people, schedules, voice_templates, time_intervals, "
+        "mute_time_intervals, limits, receipts, uvms, delivery, mode, retention, "
+        "stale_after or keep_webhooks; it belongs into alertmanager.yml; here stands "
+        "only who is called"
     ),
 )
 broken(
@@ -140,8 +131,8 @@ broken(
     changed("alice: {", "- alice: {"),
     "2:3: people: found a list, expected a mapping",
     (
-        '11:12: receivers[0].call[0]: found "alice", expected the name of a person, or '
-        "a phone number; there is none yet"
+        '11:12: receivers[0].call[0]: found "alice", expected the name of a person or a '
+        "schedule, or a phone number; there is none yet"
     ),
 )
 broken(
@@ -269,10 +260,10 @@ broken(
 broken(
     "a person called like a number",
     changed("alice:", '"+8613900000000":'),
-    ('2:3: people["+86139****0000"]: found "+86139****0000", expected a name that is no number'),
+    '2:3: people["+86139****0000"]: found "+86139****0000", expected a name that is no number',
     (
-        '11:12: receivers[0].call[0]: found "alice", expected the name of a person, or '
-        "a phone number; there is +86139****0000"
+        '11:12: receivers[0].call[0]: found "alice", expected the name of a person or a '
+        "schedule, or a phone number; there is +86139****0000"
     ),
 )
 
@@ -408,16 +399,16 @@ broken(
     "a misspelt person",
     changed("call: [alice]", "call: [alcie]"),
     (
-        '11:12: receivers[0].call[0]: found "alcie", expected the name of a person, or '
-        'a phone number; did you mean "alice"?'
+        '11:12: receivers[0].call[0]: found "alcie", expected the name of a person or a '
+        'schedule, or a phone number; did you mean "alice"?'
     ),
 )
 broken(
     "an unknown person",
     changed("call: [alice]", "call: [bob]"),
     (
-        '11:12: receivers[0].call[0]: found "bob", expected the name of a person, or a '
-        "phone number; there is alice"
+        '11:12: receivers[0].call[0]: found "bob", expected the name of a person or a '
+        "schedule, or a phone number; there is alice"
     ),
 )
 broken(
@@ -491,35 +482,16 @@ broken(
     changed("name: nobody", "name: nobody\n    webhook_configs: []"),
     (
         '13:5: receivers[1].webhook_configs: found the unknown key "webhook_configs", '
-        "expected name, voice_template, call, escalation, send_resolved, "
-        "resolved_template, from_number, group_type or dispatch_rule; it belongs into "
-        "alertmanager.yml; here stands only who is called"
-    ),
-)
-broken(
-    "two steps",
-    changed("call: [alice]", "escalation: [{call: [alice]}, {call: [alice]}]"),
-    (
-        "11:17: receivers[0].escalation: found 2 steps, expected one step; more are "
-        "not available in this version: list everybody under call"
+        "expected name, voice_template, call, escalation, repeat, fallback_webhook, "
+        "fallback_webhook_file, acknowledge, minimum_answer_duration, mode, "
+        "send_resolved, resolved_template, from_number, group_type or dispatch_rule; it "
+        "belongs into alertmanager.yml; here stands only who is called"
     ),
 )
 broken(
     "no step",
     changed("call: [alice]", "escalation: []"),
-    (
-        "11:17: receivers[0].escalation: found 0 steps, expected one step; more are "
-        "not available in this version: list everybody under call"
-    ),
-)
-broken(
-    "a step with a wait",
-    changed("call: [alice]", "escalation: [{call: [alice], wait: 5m}]"),
-    (
-        '11:34: receivers[0].escalation[0].wait: found the unknown key "wait", '
-        "expected call; wait is not available in this version; this version rings "
-        "everybody of a receiver at once: list them under call"
-    ),
+    "11:17: receivers[0].escalation: found an empty list, expected a list that is not empty",
 )
 broken(
     "a step without call",
@@ -529,17 +501,9 @@ broken(
 broken(
     "call and escalation",
     changed("call: [alice]", "call: [alice]\n    escalation: [{call: [alice]}]"),
-    ("12:5: receivers[0].escalation: found call and escalation, expected one of them; keep call"),
-)
-broken(
-    "a fallback",
-    changed("call: [alice]", "call: [alice]\n    fallback_webhook: https://x"),
     (
-        "12:5: receivers[0].fallback_webhook: found the unknown key "
-        '"fallback_webhook", expected name, voice_template, call, escalation, '
-        "send_resolved, resolved_template, from_number, group_type or dispatch_rule; "
-        "fallback_webhook is not available in this version; this version rings "
-        "everybody of a receiver at once: list them under call"
+        "12:5: receivers[0].escalation: found call and escalation, expected one of them; "
+        "make a step of it, or keep call"
     ),
 )
 
@@ -636,8 +600,8 @@ broken(
     "a duration in words",
     changed(ROOT, ROOT + "  repeat_interval: 4 hours\n"),
     (
-        '15:20: route.repeat_interval: found "4 hours", expected a duration such as '
-        '30s, 5m or 1h30m; unknown unit " hours" in duration "4 hours": write whole '
+        '15:20: route.repeat_interval: found "4 hours", expected a duration such as 30s, '
+        '5m or 1h30m, or never; unknown unit " hours" in duration "4 hours": write whole '
         "numbers with the units y, w, d, h, m, s, ms, the largest first: 30s, 5m, 1h30m"
     ),
 )
@@ -960,9 +924,8 @@ broken(
     .replace("+8613512345678", "13512345678")
     + "retension: 5d\n",
     (
-        '2:18: people.alice.phone: found "1351****678", expected a phone number in '
-        "E.164 form (+, country code, number); put +86 before a number of mainland "
-        "China"
+        '2:18: people.alice.phone: found "1351****678", expected a phone number in E.164 '
+        "form (+, country code, number); put +86 before a number of mainland China"
     ),
     (
         '10:21: receivers[0].voice_template: found "outrage", expected the name of a '
@@ -973,9 +936,10 @@ broken(
         "there is nobody or sre"
     ),
     (
-        '22:1: retension: found the unknown key "retension", expected route, '
-        "receivers, people, voice_templates, time_intervals, mute_time_intervals, "
-        'limits, uvms, delivery, retention or stale_after; did you mean "retention"?'
+        '22:1: retension: found the unknown key "retension", expected route, receivers, '
+        "people, schedules, voice_templates, time_intervals, mute_time_intervals, "
+        "limits, receipts, uvms, delivery, mode, retention, stale_after or "
+        'keep_webhooks; did you mean "retention"?'
     ),
 )
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
 
 from adapter.config.load import load, load_file
+from adapter.config.problems import ConfigError
 from adapter.delivery.outcomes import Outcome
-from adapter.delivery.policy import DeliveryPolicy, UvmsSettings
-from adapter.model import Person, PersonLimits, PhoneNumber, Receiver, Timing
+from adapter.delivery.policy import DeliveryPolicy, ReceiptPolicy, UvmsSettings
+from adapter.model import (
+    Acknowledgement,
+    Mode,
+    Person,
+    PersonLimits,
+    PhoneNumber,
+    Receiver,
+    Secret,
+    Step,
+    Target,
+    Timing,
+)
 from adapter.rendering.speech import Language
+from adapter.rendering.templates import ApprovedHours
 from adapter.routing import ALL_LABELS, Route, match
+from adapter.schedules import Calendar, Hours, Override, Rotation
+from adapter.schedules.workdays import known
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,12 +43,23 @@ voice_templates: {v: {id: UVVT1, text: "{1}告警。", params: ["{{ alert.labels
 """
 
 
+SCHEDULE = """\
+schedules: {s: {time_zone: Asia/Shanghai, rotations: [{people: [alice], start: 2026-11-02T10:00}]}}
+"""
+CALLS_ALICE = "receivers: [{name: a, voice_template: v, call: [alice]}]\nroute: {receiver: a}\n"
+
+
 def warnings(text: str) -> list[str]:
     return [str(warning) for warning in load(text).warnings]
 
 
 def receiver(text: str) -> Receiver:
     return load(VOICE + "receivers: [{name: a, " + text + "}]\nroute: {receiver: a}").receivers["a"]
+
+
+def called(text: str) -> Person | None:
+    ((target,),) = (step.call for step in receiver(text).escalation)
+    return target.person
 
 
 def route(text: str) -> Route:
@@ -42,6 +70,7 @@ def test_the_least_file_has_defaults_for_all_the_rest() -> None:
     policy = load(SMALL)
 
     assert policy.people == {}
+    assert policy.schedules == {}
     assert policy.voice_templates == {}
     assert policy.receivers == {"a": Receiver(name="a")}
     assert policy.route.receiver == "a"
@@ -51,6 +80,8 @@ def test_the_least_file_has_defaults_for_all_the_rest() -> None:
     assert (policy.concurrent_calls, policy.requests_per_second) == (16, 10)
     assert policy.uvms == UvmsSettings()
     assert policy.delivery == DeliveryPolicy()
+    assert policy.receipts == ReceiptPolicy()
+    assert policy.keep_webhooks == timedelta(days=7)
     assert policy.retention == timedelta(days=30)
     assert policy.stale_after == timedelta(hours=24)
     assert policy.warnings == ()
@@ -75,6 +106,8 @@ uvms:
   timeouts: {connect: 1s, read: 9s}
   ret_codes: {18013: account_refused, 230: retry}
 delivery: {give_up_after: 10m, reconcile_for: 2m}
+receipts: {poll_interval: never, poll_for: 7d}
+keep_webhooks: 0s
 retention: 5d
 stale_after: 2h
 """
@@ -100,12 +133,24 @@ stale_after: 2h
         reconcile_for=timedelta(minutes=2),
         overrides={18013: Outcome.ACCOUNT_REFUSED, 230: Outcome.RETRY},
     )
+    assert policy.receipts == ReceiptPolicy(poll_interval=None, poll_for=timedelta(days=7))
+    assert policy.keep_webhooks == timedelta(0)
     assert (policy.retention, policy.stale_after) == (timedelta(days=5), timedelta(hours=2))
     assert policy.warnings == ()
 
 
 def test_keys_without_a_value_are_not_set() -> None:
-    bare = "people:\nvoice_templates:\ntime_intervals:\nlimits: {per_person: }\nuvms:\nretention:\n"
+    keys = [
+        "people",
+        "schedules",
+        "voice_templates",
+        "time_intervals",
+        "uvms",
+        "mode",
+        "receipts",
+        "retention",
+    ]
+    bare = "".join(f"{key}:\n" for key in keys) + "limits: {per_person: }\n"
 
     policy = load(SMALL + bare)
 
@@ -118,24 +163,24 @@ def test_keys_without_a_value_are_not_set() -> None:
 @pytest.mark.parametrize("call", ["call: [alice]", "escalation: [{call: [alice]}]"])
 def test_a_receiver_calls_people_by_name(call: str) -> None:
     assert receiver(f"voice_template: v, {call}") == Receiver(
-        name="a", people=(ALICE,), voice_template="v"
+        name="a", escalation=(Step(call=(Target(person=ALICE),)),), voice_template="v"
     )
 
 
 @pytest.mark.parametrize("number", ["+8613900000000", '"+8613900000000"'])
 def test_a_bare_number_is_a_person_with_a_masked_name(number: str) -> None:
-    (person,) = receiver(f"voice_template: v, call: [{number}]").people
-
-    assert person == Person(name="+86139****0000", phone=PhoneNumber("+8613900000000"))
+    assert called(f"voice_template: v, call: [{number}]") == Person(
+        name="+86139****0000", phone=PhoneNumber("+8613900000000")
+    )
 
 
 def test_a_bare_number_that_somebody_has_is_that_person() -> None:
-    assert receiver("voice_template: v, call: [+8613512345678]").people == (ALICE,)
+    assert called("voice_template: v, call: [+8613512345678]") == ALICE
 
 
 def test_a_receiver_without_call_calls_no_one() -> None:
-    assert receiver("voice_template: v").people == ()
-    assert receiver("call: []").people == ()
+    assert receiver("voice_template: v").escalation == ()
+    assert receiver("call: []").escalation == ()
 
 
 def test_a_receiver_may_differ_from_the_account() -> None:
@@ -162,6 +207,190 @@ def test_a_voice_template_is_compiled() -> None:
     assert (template.name, template.id, template.text) == ("v", "20221122", "Alert {1}.")
     assert (template.max_param_length, template.language) == (20, Language.EN)
     assert [param.source for param in template.params] == ["{{ alerts | length }}"]
+
+
+# --- who is called when -----------------------------------------------------------------------
+
+SHANGHAI, LONDON = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/London")
+CALLS = ROOT / "tests" / "data" / "calls.yaml"
+
+
+def test_rotations_are_read() -> None:
+    weekly, nights, off = load_file(CALLS).schedules["primary"].rotations
+
+    assert weekly == Rotation(
+        turns=(("alice",), ("bob", "carol")),
+        start=datetime.fromisoformat("2026-11-02T10:00"),
+        every=timedelta(weeks=1),
+    )
+    assert nights == Rotation(
+        name="nights",
+        turns=(("carol",),),
+        start=datetime.fromisoformat("2026-11-02T00:00"),
+        end=datetime.fromisoformat("2027-01-01T00:00"),
+        weekdays=frozenset({0, 1, 2, 3, 4, 5}),
+        hours=(Hours(start=22 * 60, end=8 * 60), Hours(start=12 * 60, end=24 * 60)),
+        workdays="CN",
+    )
+    assert (off.turns, off.days_off) == ((("bob",),), "CN")
+
+
+def test_overrides_are_wall_times_of_the_schedule_or_have_an_offset() -> None:
+    schedule = load_file(CALLS).schedules["primary"]
+
+    assert schedule.time_zone == SHANGHAI
+    assert schedule.overrides == (
+        Override(
+            people=("bob",),
+            start=datetime(2026, 11, 24, 10, tzinfo=UTC),
+            end=datetime(2026, 11, 25, 1, tzinfo=UTC),
+        ),
+        Override(
+            people=("carol",),
+            start=datetime(2026, 11, 26, 10, tzinfo=UTC),
+            end=datetime(2026, 11, 26, 12, tzinfo=UTC),
+        ),
+    )
+
+
+def test_calendars_are_read() -> None:
+    schedules = load_file(CALLS).schedules
+
+    assert schedules["feed"].time_zone == LONDON
+    assert schedules["feed"].calendar == Calendar(
+        url="https://calendar.example.com/basic.ics",
+        people={"Wang Xiaoli": "alice"},
+        refresh=timedelta(minutes=5),
+    )
+    assert schedules["paper"].calendar == Calendar(file=str(CALLS.parent / "on-call.ics"))
+
+
+def test_an_escalation_is_read() -> None:
+    policy = load_file(CALLS)
+    primary = Target(schedule="primary")
+    number = Person(name="+86139****0000", phone=PhoneNumber("+8613900000000"))
+
+    assert policy.receivers["sre"] == Receiver(
+        name="sre",
+        voice_template="outage",
+        escalation=(
+            Step(call=(primary,), wait=timedelta(minutes=3)),
+            Step(
+                call=(
+                    Target(person=policy.people["alice"]),
+                    replace(primary, next=True),
+                    Target(person=number),
+                ),
+                wait=timedelta(minutes=5),
+            ),
+        ),
+        repeat=2,
+        fallback_webhook=Secret("https://chat.example.com/hook?key=1"),
+        acknowledgement=Acknowledgement.BY_HAND,
+        minimum_answer_duration=timedelta(0),
+        mode=Mode.SHADOW,
+    )
+
+
+def test_call_is_short_for_one_step() -> None:
+    policy = load_file(CALLS)
+
+    (step,) = policy.receivers["team"].escalation
+    assert [str(target) for target in step.call] == ["feed", "paper", "bob"]
+    assert policy.receivers["team"].mode is Mode.LIVE
+
+
+def test_the_mode_of_the_file_is_stronger() -> None:
+    text = CALLS.read_text().replace("mode: live", "mode: shadow", 1)
+
+    assert {one.mode for one in load(text).receivers.values()} == {Mode.SHADOW}
+
+
+def test_hours_are_read() -> None:
+    templates = load_file(CALLS).voice_templates
+
+    assert templates["outage"].hours == ApprovedHours(start=8 * 60, end=20 * 60, time_zone=SHANGHAI)
+    assert templates["outage"].outside_hours == "night"
+    assert templates["night"].hours is None  # the whole day
+
+
+def test_all_of_it_is_well_meant() -> None:
+    policy = load_file(CALLS)
+
+    assert policy.warnings == ()
+    assert policy.receipts == ReceiptPolicy(
+        poll_interval=timedelta(seconds=30), poll_for=timedelta(hours=2)
+    )
+
+
+def fallback_file(path: Path, content: str | bytes) -> Path:
+    """Write a URL to a file, and a routes.yaml beside it that names it."""
+    raw = content.encode() if isinstance(content, str) else content
+    (path / "hook-url").write_bytes(raw)
+    routes = path / "routes.yaml"
+    text = VOICE + CALLS_ALICE.replace("}]", ", fallback_webhook_file: hook-url}]")
+    routes.write_text(text)
+    return routes
+
+
+def test_the_fallback_may_stand_in_a_file_that_is_read_at_every_load(tmp_path: Path) -> None:
+    routes = fallback_file(tmp_path, "https://chat.example.com/hook?key=1\n")
+    before = load_file(routes).receivers["a"].fallback_webhook
+    (tmp_path / "hook-url").write_text("https://chat.example.com/hook?key=2\n")
+    after = load_file(routes).receivers["a"].fallback_webhook
+
+    assert before == Secret("https://chat.example.com/hook?key=1")
+    assert after == Secret("https://chat.example.com/hook?key=2")
+
+
+FALLBACK_FILES: dict[str, tuple[str | bytes, str]] = {
+    "empty": (
+        "",
+        "found a file with what is no URL, expected a URL such as https://chat.example.com/hook",
+    ),
+    "another scheme": (
+        "ftp://chat.example.com/hunter2",
+        'found a file with "ftp://chat.example.com/…", expected a URL such as '
+        "https://chat.example.com/hook",
+    ),
+    "not UTF-8": (
+        b"\xff",
+        'found "hook-url", expected a file that can be read; cannot read {path}: it is not UTF-8',
+    ),
+    "huge": (
+        "x" * 65537,
+        'found "hook-url", expected a file that can be read; cannot read {path}: '
+        "it is larger than 65536 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), FALLBACK_FILES.values(), ids=list(FALLBACK_FILES))
+def test_a_fallback_file_without_a_url_is_told(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    routes = fallback_file(tmp_path, content)
+
+    with pytest.raises(ConfigError) as refused:
+        load_file(routes)
+
+    where = f"{routes}:3:80: receivers[0].fallback_webhook_file: "
+    assert str(refused.value) == where + message.format(path=tmp_path / "hook-url")
+
+
+def test_workdays_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    known.cache_clear()
+    monkeypatch.setitem(sys.modules, "holidays", None)  # as if it were not installed
+
+    with pytest.raises(ConfigError) as refused:
+        load(VOICE + SCHEDULE.replace("T10:00}", "T10:00, workdays: CN}") + CALLS_ALICE)
+
+    known.cache_clear()
+    assert str(refused.value) == (
+        "routes.yaml:3:108: schedules.s.rotations[0].workdays: "
+        'found "CN", expected no such condition; the package holidays is not installed: '
+        "pip install 'uvms-adapter[holidays]'"
+    )
 
 
 # --- routes ------------------------------------------------------------------------------------
@@ -284,7 +513,7 @@ route:
 WARNINGS = {
     "a person whom nobody calls": (
         "people: {alice: {phone: +8613512345678}}\n" + SMALL,
-        "1:10: people.alice: found a person whom no receiver calls",
+        "1:10: people.alice: found a person whom no receiver and no schedule calls",
     ),
     "two people with one phone": (
         VOICE.replace("王小丽}}", "王小丽}, bob: {phone: +8613512345678}}")
@@ -311,6 +540,61 @@ WARNINGS = {
         "voice_templates: {v: {id: x, text: 你好}}\n"
         "receivers: [{name: a, resolved_template: v}]\nroute: {receiver: a}\n",
         "2:23: receivers[0].resolved_template: found no send_resolved; add send_resolved: true",
+    ),
+    "a schedule that nobody calls": (
+        VOICE + SCHEDULE + CALLS_ALICE,
+        "3:13: schedules.s: found a schedule that no receiver calls",
+    ),
+    "a schedule of nobody": (
+        VOICE + "schedules: {s: {time_zone: UTC}}\n" + CALLS_ALICE.replace("[alice]", "[alice, s]"),
+        "3:13: schedules.s: found a schedule without rotations and calendar; "
+        "nobody is on call in it but by an override",
+    ),
+    "steps and nobody who hears that they failed": (
+        VOICE + "receivers: [{name: a, voice_template: v, "
+        "escalation: [{call: [alice]}, {call: [alice]}]}]\nroute: {receiver: a}\n",
+        "3:42: receivers[0].escalation: found 2 steps without fallback_webhook; "
+        "nobody is told when nobody answers",
+    ),
+    "a fallback that anybody on the way can read": (
+        VOICE + CALLS_ALICE.replace("}]", ", fallback_webhook: http://chat.local/x?key=1}]"),
+        '3:57: receivers[0].fallback_webhook: found "http://chat.local/…", expected https://; '
+        "what is told can be read on the way",
+    ),
+    "a fallback of a receiver that calls no one": (
+        "receivers: [{name: a, fallback_webhook: https://x}]\nroute: {receiver: a}\n",
+        "1:23: receivers[0].fallback_webhook: found fallback_webhook of a receiver that calls no "
+        "one; it is told when nobody answers: add call or escalation",
+    ),
+    "answers that nobody asks for": (
+        VOICE + CALLS_ALICE.replace("}]", ", repeat: 1}]") + "receipts: {poll_interval: never}\n",
+        "5:12: receipts.poll_interval: found never, where answers end escalations; "
+        "unless receipts are pushed, no answer is heard of and every step is taken",
+    ),
+    "a poll that comes too late": (
+        SMALL + "receipts: {poll_interval: 2h}\n",
+        "3:12: receipts.poll_interval: found 2h, longer than poll_for; no call is ever asked about",
+    ),
+    "a live receiver in a shadow file": (
+        "mode: shadow\nreceivers: [{name: a, mode: live}]\nroute: {receiver: a}\n",
+        '2:23: receivers[0].mode: found "live"; the mode of the file is shadow: it dials nobody',
+    ),
+    "a receiver that cannot ring at 3 a.m.": (
+        VOICE.replace("id: UVVT1", "id: UVVT1, hours: 08:00-20:00") + CALLS_ALICE,
+        '3:23: receivers[0].voice_template: found "v", which may not be spoken from 20:00 to 08:00 '
+        "in Asia/Shanghai; its calls wait so long: name another one under outside_hours",
+    ),
+    "a night that the other template does not cover": (
+        VOICE.replace("id: UVVT1", "id: UVVT1, hours: 08:00-20:00, outside_hours: w").replace(
+            "]}}\n", "]}, w: {id: x, text: 你好, hours: 18:00-02:30}}\n"
+        )
+        + CALLS_ALICE,
+        '3:23: receivers[0].voice_template: found "v", which may not be spoken from 02:30 to 08:00 '
+        "in Asia/Shanghai; its calls wait so long: name another one under outside_hours",
+    ),
+    "a time zone of no hours": (
+        VOICE.replace("id: UVVT1", "id: UVVT1, time_zone: UTC") + CALLS_ALICE,
+        "2:34: voice_templates.v.time_zone: found time_zone without hours; it has no effect",
     ),
     "an endpoint that anybody on the way can read": (
         SMALL + "uvms: {endpoint: 'http://api.ucloud.cn'}\n",
@@ -354,6 +638,7 @@ def test_the_shipped_routes_yaml_is_good() -> None:
     assert policy.warnings == ()
     assert policy.found == {
         "people": 3,
+        "schedules": 1,
         "voice templates": 2,
         "receivers": 3,
         "routes": 4,

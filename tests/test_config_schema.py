@@ -93,8 +93,10 @@ def test_every_key_is_described() -> None:
     # These hold nothing but a section, which is described itself.
     assert undescribed == [
         "RoutesFile.limits",
+        "RoutesFile.receipts",
         "RoutesFile.uvms",
         "RoutesFile.delivery",
+        "ScheduleSection.calendar",
         "LimitsSection.per_person",
         "UvmsSection.timeouts",
     ]
@@ -121,6 +123,7 @@ FITS = {
         BASE + "time_intervals: [{name: x, time_intervals: [{days_of_month: [1, -1], "
         "months: [1], years: [2026]}]}]\n"
     ),
+    "everything about who is called": (Path(__file__).parent / "data" / "calls.yaml").read_text(),
     "overrides by RetCode": BASE + "uvms: {ret_codes: {18013: account_refused}}\n",
 }
 
@@ -138,9 +141,17 @@ MISFITS = {
     ),
     "a limit of 0": BASE + "limits: {per_person: {per_day: 0}}\n",
     "an unknown outcome": BASE + "uvms: {ret_codes: {1: retri}}\n",
-    "two steps": (
-        "receivers: [{name: a, escalation: [{call: []}, {call: []}]}]\nroute: {receiver: a}\n"
+    "no step": "receivers: [{name: a, escalation: []}]\nroute: {receiver: a}\n",
+    "a step of nobody": "receivers: [{name: a, escalation: [{call: []}]}]\nroute: {receiver: a}\n",
+    "a start with an offset": (
+        BASE + "schedules: {x: {time_zone: UTC, rotations: "
+        "[{people: [a], start: 2026-11-02T10:00+08:00}]}}\n"
     ),
+    "a fallback of another kind": (
+        "receivers: [{name: a, fallback_webhook: ftp://x}]\nroute: {receiver: a}\n"
+    ),
+    "hours in words": BASE + "voice_templates: {a: {id: x, hours: day}}\n",
+    "a mode that does not exist": BASE + "mode: dark\n",
     "a group type of 3": BASE + "uvms: {group_type: 3}\n",
 }
 

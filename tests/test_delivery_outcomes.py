@@ -83,6 +83,7 @@ STATUS_OUTCOMES = {
 FAILURE_OUTCOMES = {
     Failure.CONNECT: Outcome.RETRY,
     Failure.NO_SLOT: Outcome.RETRY,
+    Failure.TOO_LATE: Outcome.RETRY,
     Failure.TIMEOUT: Outcome.UNKNOWN,
     Failure.CONNECTION_LOST: Outcome.UNKNOWN,
     Failure.UNREADABLE: Outcome.UNKNOWN,

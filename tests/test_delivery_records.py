@@ -17,6 +17,7 @@ from adapter.delivery.records import (
     Records,
     find_record,
     look_up,
+    match_records,
     record_window,
     same_number,
 )
@@ -31,6 +32,11 @@ OURS = CallRecord(
     task_no="t-1", phone=PhoneNumber("13512345678"), template_id="UVVT1", placed_at=NOW + SECOND
 )
 FINE = Answer(http_status=200, ret_code=0)
+
+
+def at(*instants):
+    """Requests that lasted no time."""
+    return [(instant, instant) for instant in instants]
 
 
 def like_ours(**changes):
@@ -131,11 +137,13 @@ def test_of_two_as_near_the_first_is_taken():
 
 
 OTHERS = {
-    "no other call": ([NOW], True),
-    "the call before it is farther away": ([NOW - 25 * SECOND, NOW], True),
-    "the call before it is nearer": ([NOW - 15 * SECOND, NOW], False),
-    "the call before it is as near": ([NOW - 20 * SECOND, NOW], True),
-    "a call after it is no matter": ([NOW, NOW + 60 * SECOND], True),
+    "no other call": (at(NOW), True),
+    "the call before it is farther away": (at(NOW - 25 * SECOND, NOW), True),
+    "the call before it is nearer": (at(NOW - 15 * SECOND, NOW), False),
+    "the call before it is as near": (at(NOW - 20 * SECOND, NOW), True),
+    "a call after it is no matter": (at(NOW, NOW + 60 * SECOND), True),
+    "while the request before it lasted": ([(NOW - 25 * SECOND, NOW - 9 * SECOND)], False),
+    "as long after that as before ours": ([(NOW - 25 * SECOND, NOW - 20 * SECOND)], True),
 }
 
 
@@ -149,9 +157,19 @@ def test_a_record_is_that_of_the_attempt_it_is_nearest_to(dialled, ours):
 
 def test_a_record_of_a_later_call_is_not_ours():
     record = like_ours(placed_at=NOW + 61 * SECOND)
-    dialled = [NOW, NOW + 60 * SECOND]
+    dialled = at(NOW, NOW + 60 * SECOND)
     assert find_record([record], ATTEMPT, ALICE, (), POLICY, dialled) is None
     assert find_record([record, OURS], ATTEMPT, ALICE, (), POLICY, dialled) == OURS
+
+
+def test_a_record_from_while_our_request_lasted_is_ours():
+    """Though the next one began sooner after it than ours did before."""
+    ours = msgspec.structs.replace(ATTEMPT, finished_at=NOW + 20 * SECOND)
+    record = like_ours(placed_at=NOW + 19 * SECOND)
+    dialled = [(NOW, NOW + 20 * SECOND), (NOW + 21 * SECOND, NOW + 22 * SECOND)]
+    early = like_ours(task_no="early", placed_at=NOW - SECOND)
+    assert find_record([early, record], ours, ALICE, (), POLICY, dialled) == record
+    assert find_record([record], ATTEMPT, ALICE, (), POLICY, dialled[1:]) is None
 
 
 def test_no_records():
@@ -182,6 +200,123 @@ def test_look_up(seen, verdict):
     found, record = look_up(seen, ATTEMPT, ALICE, (), POLICY)
     assert found is verdict
     assert record == (OURS if verdict is LookUp.FOUND else None)
+
+
+# --- the records of many calls ---
+
+BOB = PhoneNumber("+8613512345679")
+
+
+def attempt_of(name: str, after: int = 0, **values) -> Attempt:
+    return msgspec.structs.replace(ATTEMPT, id=name, started_at=NOW + after * SECOND, **values)
+
+
+def record_of(task_no: str, phone: str = "13512345678", after: int = 1) -> CallRecord:
+    return like_ours(task_no=task_no, phone=PhoneNumber(phone), placed_at=NOW + after * SECOND)
+
+
+# The attempts with their phones, the records, session numbers that are known, when the phones were
+# dialled; then each attempt's record.
+MANY = {
+    "nothing": ([], [], (), {}, {}),
+    "each phone its own": (
+        [(attempt_of("a"), ALICE), (attempt_of("b"), BOB)],
+        [record_of("t-b", "13512345679"), record_of("t-a")],
+        (),
+        {},
+        {"a": "t-a", "b": "t-b"},
+    ),
+    "two calls to one phone, one record each": (
+        [(attempt_of("a"), ALICE), (attempt_of("b", 60), ALICE)],
+        [record_of("t-b", after=61), record_of("t-a", after=2)],
+        (),
+        {ALICE: at(NOW, NOW + 60 * SECOND)},
+        {"a": "t-a", "b": "t-b"},
+    ),
+    "two calls to one phone, one record: its that is nearest": (
+        [(attempt_of("a"), ALICE), (attempt_of("b", 60), ALICE)],
+        [record_of("t-b", after=61)],
+        (),
+        {ALICE: at(NOW, NOW + 60 * SECOND)},
+        {"b": "t-b"},
+    ),
+    "a record is used once": (
+        [(attempt_of("a"), ALICE), (attempt_of("b"), ALICE)],
+        [record_of("t-1")],
+        (),
+        {},
+        {"a": "t-1"},
+    ),
+    "where the task is the session, that decides": (
+        [
+            (attempt_of("a", session_no="s-a"), ALICE),
+            (attempt_of("b", 20, session_no="s-b"), ALICE),
+        ],
+        [record_of("s-b", after=1), record_of("s-a", after=21)],
+        ("s-a", "s-b"),
+        {ALICE: at(NOW, NOW + 20 * SECOND)},
+        {"a": "s-a", "b": "s-b"},
+    ),
+    "a session of another call is not ours": (
+        [(attempt_of("a", session_no="s-a"), ALICE)],
+        [record_of("s-other")],
+        ("s-a", "s-other"),
+        {},
+        {},
+    ),
+    "a session that is ours, at another phone": (
+        [(attempt_of("a", session_no="s-a"), ALICE)],
+        [record_of("s-a", "13512345679")],
+        ("s-a",),
+        {},
+        {},
+    ),
+    "no task and no session are not the same one": (
+        [(attempt_of("a"), ALICE), (attempt_of("b", 30), ALICE)],
+        [record_of("", after=31)],
+        (),
+        {ALICE: at(NOW, NOW + 30 * SECOND)},
+        {"b": ""},
+    ),
+    "masked in the middle": (
+        [(attempt_of("a"), ALICE)],
+        [record_of("t-a", "135****5678")],
+        (),
+        {},
+        {"a": "t-a"},
+    ),
+    "masked at its end": (
+        [(attempt_of("a"), ALICE)],
+        [record_of("t-a", "1351234****")],
+        (),
+        {},
+        {"a": "t-a"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("wanted", "records", "used", "dialled", "found"), MANY.values(), ids=MANY)
+def test_the_records_of_many_calls(wanted, records, used, dialled, found):
+    matched = match_records(records, wanted, used, POLICY, dialled)
+    assert {attempt: record.task_no for attempt, record in matched.items()} == found
+
+
+NUMBERS = ("13512345678", "13512345679", "135****5678", "1351234****")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([ALICE, BOB]), st.integers(0, 300)), max_size=8),
+    st.lists(st.tuples(st.sampled_from(NUMBERS), st.integers(-60, 400)), max_size=8),
+)
+def test_no_record_is_two_calls_own(calls, listed):
+    wanted = [(attempt_of(f"a{n}", after), phone) for n, (phone, after) in enumerate(calls)]
+    records = [record_of(f"t{n}", phone, after) for n, (phone, after) in enumerate(listed)]
+    matched = match_records(records, wanted, (), POLICY, {})
+    tasks = [record.task_no for record in matched.values()]
+    assert len(tasks) == len(set(tasks))
+    for attempt, phone in wanted:
+        if attempt.id in matched:
+            assert find_record([matched[attempt.id]], attempt, phone, (), POLICY)
 
 
 def test_the_window_to_ask_for():

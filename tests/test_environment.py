@@ -14,6 +14,8 @@ from adapter.config.environment import (
     LogLevel,
     api_credentials,
     inbound_credentials,
+    link_secrets,
+    receipt_secrets,
     settings,
 )
 from adapter.config.secrets import MOST_BYTES, OnLoss, SecretSource
@@ -32,12 +34,15 @@ def test_an_empty_environment_has_defaults_and_no_secrets() -> None:
     found = settings({})
 
     assert found.database_url == Secret("sqlite:///uvms-adapter.db")
+    assert (found.database_listen_url, found.database_writers) == (None, 8)
     assert (found.log_format, found.log_level) == (LogFormat.JSON, LogLevel.INFO)
     assert found.max_body_bytes == DEFAULT_MAX_BODY_BYTES == 10 * 1024 * 1024
     assert not found.vendor.public_key
     assert found.vendor.public_key.get() is None
     assert inbound_credentials(found) == Credentials()
     assert api_credentials(found) == Credentials()
+    assert receipt_secrets(found) == link_secrets(found) == ()
+    assert found.links.external_url == ""
     assert found.warnings == ()
     assert found.troubles == ()
 
@@ -49,6 +54,8 @@ def test_every_variable_finds_its_place() -> None:
             "UVMS_PRIVATE_KEY": "private",
             "UVMS_SECURITY_TOKEN": "sts",
             "UVMS_DATABASE_URL": "sqlite:////data/adapter.db",
+            "UVMS_DATABASE_LISTEN_URL": "postgresql://direct/d",
+            "UVMS_DATABASE_WRITERS": "3",
             "UVMS_WEBHOOK_TOKEN": "t1",
             "UVMS_WEBHOOK_TOKEN_PREVIOUS": "t0",
             "UVMS_WEBHOOK_USERNAME": "am",
@@ -60,12 +67,19 @@ def test_every_variable_finds_its_place() -> None:
             "UVMS_WEBHOOK_HMAC_TIMESTAMP_HEADER": "X-Signed-At",
             "UVMS_API_TOKEN": "a1",
             "UVMS_API_TOKEN_PREVIOUS": "a0",
+            "UVMS_RECEIPTS_SECRET": "receipts-secret-1",
+            "UVMS_RECEIPTS_SECRET_PREVIOUS": "receipts-secret-0",
+            "UVMS_LINK_SECRET": "sixteen & more of 1",
+            "UVMS_LINK_SECRET_PREVIOUS": "sixteen & more of 0",
+            "UVMS_EXTERNAL_URL": "https://alerts.example.com/phone/",
             "UVMS_LOG_FORMAT": "Console",
             "UVMS_LOG_LEVEL": "DEBUG",
             "UVMS_MAX_BODY_BYTES": "2048",
         }
     )
 
+    assert found.database_listen_url == Secret("postgresql://direct/d")
+    assert found.database_writers == 3
     assert found.vendor.public_key.get() == Secret("public")
     assert found.vendor.private_key.get() == Secret("private")
     assert found.vendor.security_token.get() == Secret("sts")
@@ -76,6 +90,9 @@ def test_every_variable_finds_its_place() -> None:
         hmac=Hmac(secrets=secrets("h1", "h0"), header="X-Signed", timestamp_header="X-Signed-At"),
     )
     assert api_credentials(found) == Credentials(bearer_tokens=secrets("a1", "a0"))
+    assert receipt_secrets(found) == secrets("receipts-secret-1", "receipts-secret-0")
+    assert link_secrets(found) == secrets("sixteen & more of 1", "sixteen & more of 0")
+    assert found.links.external_url == "https://alerts.example.com/phone"
     assert (found.log_format, found.log_level) == (LogFormat.CONSOLE, LogLevel.DEBUG)
     assert found.max_body_bytes == 2048
     assert found.warnings == ()
@@ -95,7 +112,48 @@ def test_a_secret_is_trimmed() -> None:
     assert inbound_credentials(found).bearer_tokens == secrets("token")
 
 
+NO_PATH = (
+    "expected 16 or more of A-Z a-z 0-9 _ -, as it is part of a URL; "
+    "make one with: openssl rand -hex 32"
+)
+NO_URL = "expected a URL such as https://alerts.example.com/phone, without query and credentials"
 WRONG = {
+    "a receipts secret that can be guessed": (
+        {"UVMS_RECEIPTS_SECRET": "x" * 15},
+        f"UVMS_RECEIPTS_SECRET: {NO_PATH}",
+    ),
+    "a receipts secret that is no part of a path": (
+        {"UVMS_RECEIPTS_SECRET": "0123456789/0123456789"},
+        f"UVMS_RECEIPTS_SECRET: {NO_PATH}",
+    ),
+    "a former receipts secret with a blank": (
+        {"UVMS_RECEIPTS_SECRET_PREVIOUS": "0123456789 0123456789"},
+        f"UVMS_RECEIPTS_SECRET_PREVIOUS: {NO_PATH}",
+    ),
+    "a link secret that can be guessed": (
+        {"UVMS_LINK_SECRET": "x" * 15},
+        "UVMS_LINK_SECRET: expected 16 or more characters; make one with: openssl rand -hex 32",
+    ),
+    "an external URL without a scheme": (
+        {"UVMS_EXTERNAL_URL": "alerts.example.com"},
+        f'UVMS_EXTERNAL_URL: found "alerts.example.com", {NO_URL}',
+    ),
+    "an external URL without a host": (
+        {"UVMS_EXTERNAL_URL": "https:///phone"},
+        f'UVMS_EXTERNAL_URL: found "https:///phone", {NO_URL}',
+    ),
+    "an external URL of a mail server": (
+        {"UVMS_EXTERNAL_URL": "mailto://a.example.com"},
+        f'UVMS_EXTERNAL_URL: found "mailto://a.example.com", {NO_URL}',
+    ),
+    "an external URL with a query": (
+        {"UVMS_EXTERNAL_URL": "https://a.example.com/?x"},
+        f'UVMS_EXTERNAL_URL: found "https://a.example.com/?x", {NO_URL}',
+    ),
+    "an external URL with no port": (
+        {"UVMS_EXTERNAL_URL": "https://a.example.com:http"},
+        f'UVMS_EXTERNAL_URL: found "https://a.example.com:http", {NO_URL}',
+    ),
     "a secret given twice": (
         {"UVMS_API_TOKEN": "x", "UVMS_API_TOKEN_FILE": "/nowhere"},
         "UVMS_API_TOKEN and UVMS_API_TOKEN_FILE are both set: unset one of them",
@@ -187,8 +245,11 @@ def test_settings_show_no_secret(tmp_path: Path) -> None:
             "UVMS_PUBLIC_KEY": "hunter2-public",
             "UVMS_PRIVATE_KEY_FILE": str(tmp_path / "key"),
             "UVMS_DATABASE_URL": "postgresql://u:hunter2-db@h/d",
+            "UVMS_DATABASE_LISTEN_URL": "postgresql://u:hunter2-db@h/d",
             "UVMS_WEBHOOK_USERNAME": "am",
             "UVMS_WEBHOOK_PASSWORD": "hunter2-password",
+            "UVMS_RECEIPTS_SECRET": "hunter2-receipts",
+            "UVMS_LINK_SECRET": "hunter2-of-the-links",
         }
     )
 
@@ -277,6 +338,21 @@ def test_the_last_good_secret_outlives_its_file(
     write(path, "better")
     assert api_credentials(found).bearer_tokens == secrets("better")
     assert found.troubles == ()
+
+
+@pytest.mark.parametrize("name", ["UVMS_RECEIPTS_SECRET", "UVMS_LINK_SECRET"])
+def test_a_secret_that_becomes_too_short_opens_nothing(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "secret"
+    write(path, "long-enough-to-be-one")
+    found = settings({f"{name}_FILE": str(path)})
+    assert receipt_secrets(found) + link_secrets(found) == secrets("long-enough-to-be-one")
+
+    write(path, "short")
+
+    assert receipt_secrets(found) == link_secrets(found) == ()
+    [trouble] = found.troubles
+    assert trouble.startswith(f"{name}: expected 16 or more")
+    assert "short" not in trouble
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n"])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 from helm_tools import (
+    CHART,
     FULL_NAME,
     NAMESPACE,
     RELEASE,
+    ROOT,
     Helm,
     Manifests,
     ci,
@@ -22,12 +25,22 @@ from adapter import __version__
 from adapter.authentication import methods
 from adapter.cli.main import cli
 from adapter.cli.serve import serve
-from adapter.config.environment import Settings, api_credentials, inbound_credentials, settings
+from adapter.config.environment import (
+    Settings,
+    api_credentials,
+    inbound_credentials,
+    link_secrets,
+    receipt_secrets,
+    settings,
+)
 from adapter.config.load import load
+from adapter.links import PATH as LINKS_PATH
+from adapter.web.receipts import PATH as RECEIPTS_PATH
 
 pytest_plugins = ["helm_fixtures"]
 
 SECRETS_DIRECTORY = "/run/secrets/uvms-adapter"
+STORE_DIRECTORY = "/run/secrets/uvms-adapter-store"
 
 
 # --- the service understands what it is given -----------------------------------------------------
@@ -52,36 +65,31 @@ def test_pods_are_given_more_time_to_stop_than_the_service_takes(
         "serve", list(pod.container["args"][1:]), **cli.context_settings
     ).params
 
-    draining = 5
-    assert pod.pod["spec"]["terminationGracePeriodSeconds"] > arguments["stop_within"] + draining
+    slept = re.findall(r"sleep\((\d+)\)", str(pod.container.get("lifecycle")))
+    takes = arguments["stop_within"] + sum(map(int, slept))
+    assert pod.pod["spec"]["terminationGracePeriodSeconds"] > takes + 5
 
 
-def routes_of(manifests: Manifests) -> str | None:
-    """Return the text of routes.yaml as it is mounted; None: it is not the chart's."""
-    (source,) = (v for k, v in manifests.volumes["config"].items() if k != "name")
-    name = source.get("secretName") or source.get("name")
-    for one in [*manifests.of("Secret"), *manifests.of("ConfigMap")]:
-        if one["metadata"]["name"] == name:
-            (item,) = source["items"]
-            assert item["path"] == "routes.yaml"
-            return str((one.get("stringData") or one.get("data"))[item["key"]])
-    return None
+def routes_of(manifests: Manifests) -> str:
+    """Return the text of routes.yaml as it is mounted."""
+    ((name, text),) = manifests.files_of("config").items()
+    assert name == "routes.yaml"
+    return text
 
 
 @each_ci_values
 def test_the_service_loads_the_routes_yaml(helm: Helm, values: Path) -> None:
+    if "config" not in yaml.safe_load(values.read_text(encoding="utf-8")):
+        return  # it is not the chart's
+
     text = routes_of(rendered(helm, values))
 
-    expected = "config" in yaml.safe_load(values.read_text(encoding="utf-8"))
-    assert (text is not None) == expected
-    if text is not None:
-        policy = load(text)
-        assert policy.warnings == ()
-        assert "{{ alerts | length }}" in text
+    assert load(text).warnings == ()
+    assert "{{ alerts | length }}" in text
 
 
 def test_numbers_of_a_tree_keep_their_form(helm: Helm) -> None:
-    policy = load(routes_of(rendered(helm, ci("config-configmap"))) or "")
+    policy = load(routes_of(rendered(helm, ci("config-configmap"))))
 
     assert policy.limits.per_day == 1_000_000
     assert policy.requests_per_second == 0.5
@@ -90,7 +98,24 @@ def test_numbers_of_a_tree_keep_their_form(helm: Helm) -> None:
 
 
 def test_comments_of_a_text_are_kept(helm: Helm) -> None:
-    assert "# Whom to call.\n" in (routes_of(rendered(helm, ci("config-text"))) or "")
+    assert "# Whom to call.\n" in routes_of(rendered(helm, ci("config-text")))
+
+
+@each_ci_values
+def test_the_service_knows_every_variable(newest_helm: Helm, values: Path, tmp_path: Path) -> None:
+    """With those of the image behind them, as in a Pod."""
+    manifests = rendered(newest_helm, values)
+    named = re.compile(f"({SECRETS_DIRECTORY}|{STORE_DIRECTORY})/(.+)")
+    files = [found[2] for v in manifests.environment.values() if (found := named.fullmatch(v))]
+
+    found = settings_of(manifests, dict.fromkeys(files, "a-secret-of-this-test"), tmp_path)
+
+    assert found.warnings == ()
+
+
+def image_environment() -> dict[str, str]:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\s+(UVMS_\w+)=(\S+)$", text, re.MULTILINE))
 
 
 def settings_of(manifests: Manifests, mounted: Mapping[str, str], directory: Path) -> Settings:
@@ -99,8 +124,10 @@ def settings_of(manifests: Manifests, mounted: Mapping[str, str], directory: Pat
         (directory / key).write_text(value, encoding="utf-8")
     return settings(
         {
-            name: value.replace(SECRETS_DIRECTORY, str(directory))
-            for name, value in manifests.environment.items()
+            name: value.replace(STORE_DIRECTORY, str(directory)).replace(
+                SECRETS_DIRECTORY, str(directory)
+            )
+            for name, value in (image_environment() | manifests.environment).items()
             if name.startswith("UVMS_")
         }
     )
@@ -121,6 +148,7 @@ def test_the_service_reads_every_secret(helm: Helm, tmp_path: Path) -> None:
     accepted = inbound_credentials(found)
     assert [len(s) for s in (accepted.bearer_tokens, accepted.basic.passwords)] == [2, 2]
     assert len(accepted.hmac.secrets) == len(api_credentials(found).bearer_tokens) == 2
+    assert len(receipt_secrets(found)) == len(link_secrets(found)) == 2
     assert accepted.hmac.timestamp_header == "X-Grafana-Alerting-Timestamp"
 
 
@@ -250,6 +278,131 @@ def test_there_is_one_pod_and_never_two(newest_helm: Helm) -> None:
     assert stateful_set["updateStrategy"] == {"type": "RollingUpdate"}  # the old one goes first
 
 
+# --- PostgreSQL -----------------------------------------------------------------------------------
+
+
+def test_with_postgresql_several_pods_are_replaced_one_by_one(newest_helm: Helm) -> None:
+    manifests = rendered(newest_helm, ci("postgresql-inline"))
+    deployment = manifests.one("Deployment")["spec"]
+
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+    assert not {"StatefulSet", "PersistentVolumeClaim"} & set(manifests.kinds)
+    assert "data" not in manifests.volumes | manifests.mounts
+
+
+def test_a_pod_that_goes_takes_webhooks_until_everybody_knows(newest_helm: Helm) -> None:
+    slow = rendered(newest_helm, ci("postgresql"))
+    at_once = newest_helm.rendered("--values", ci("postgresql"), "--set", "drainSeconds=0")
+
+    command = slow.container["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == ["python", "-c", "import time; time.sleep(8)"]
+    assert slow.pod["spec"]["terminationGracePeriodSeconds"] == 25 + 8 + 10
+    assert "lifecycle" not in at_once.container
+    assert "lifecycle" not in rendered(newest_helm, ci("default")).container
+
+
+def test_the_service_reads_where_its_database_is(newest_helm: Helm, tmp_path: Path) -> None:
+    """The variable of the image, which names SQLite, is out of the way."""
+    manifests = rendered(newest_helm, ci("postgresql-inline"))
+    mounted = manifests.files_of("store") | {"webhook-token": "w"}
+
+    found = settings_of(manifests, mounted, tmp_path)
+
+    assert manifests.mounts["store"] == STORE_DIRECTORY
+    assert "UVMS_DATABASE_URL" in image_environment()
+    url = "postgresql://uvms:database-password-of-ci@pooler.example.com/uvms"
+    assert found.database_url.reveal == url
+    listen = "postgresql://uvms:listen-password-of-ci@db.example.com/uvms"
+    assert mounted["listen-url"] == listen
+    assert manifests.environment["UVMS_DATABASE_LISTEN_URL_FILE"] == f"{STORE_DIRECTORY}/listen-url"
+
+
+def test_the_database_is_named_by_a_secret_of_ones_own(newest_helm: Helm) -> None:
+    manifests = rendered(newest_helm, ci("postgresql"))
+
+    source = manifests.volumes["store"]["secret"]
+    assert source["secretName"] == "uvms-db-app"
+    assert sorted(item["key"] for item in source["items"]) == ["pooler-uri", "uri"]
+    asked = manifests.environment
+    assert asked["UVMS_DATABASE_URL_FILE"] == f"{STORE_DIRECTORY}/pooler-uri"
+    assert asked["UVMS_DATABASE_LISTEN_URL_FILE"] == f"{STORE_DIRECTORY}/uri"
+    names = [secret["metadata"]["name"] for secret in manifests.of("Secret")]
+    assert f"{FULL_NAME}-store" not in names
+
+
+def test_pods_are_replaced_for_another_database_and_for_nothing_else(newest_helm: Helm) -> None:
+    """Where its database is, the service asks once; routes.yaml and secrets it follows."""
+
+    def annotations(*more: str) -> dict[str, str]:
+        values = ("--values", ci("postgresql-inline"), *more)
+        return dict(newest_helm.rendered(*values).pod["metadata"]["annotations"])
+
+    before = annotations()
+
+    assert annotations("--set", "store.databaseUrl=postgresql://other/uvms") != before
+    assert annotations("--set", "secrets.webhookToken=x,config.route.repeat_interval=2h") == before
+
+
+def test_pods_are_spread_unless_it_is_said_how(newest_helm: Helm) -> None:
+    manifests = rendered(newest_helm, ci("postgresql"))
+    spread = manifests.pod["spec"]["topologySpreadConstraints"]
+
+    keys = [one["topologyKey"] for one in spread]
+    assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    for one in spread:
+        assert one["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert one["labelSelector"]["matchLabels"].items() <= (
+            manifests.pod["metadata"]["labels"].items()
+        )
+    one_pod = rendered(newest_helm, ci("default")).pod["spec"]
+    assert "topologySpreadConstraints" not in one_pod
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "budget"),
+    [
+        ("postgresql", "", {"minAvailable": 2}),
+        ("postgresql-inline", "", {"maxUnavailable": "50%"}),
+        ("autoscaling", "", {"maxUnavailable": 1}),
+        ("postgresql", "podDisruptionBudget.enabled=false", None),
+        ("postgresql", "replicaCount=1", None),
+        ("default", "", None),
+    ],
+)
+def test_several_pods_are_not_all_drained_at_once(
+    newest_helm: Helm, name: str, more: str, budget: dict[str, object] | None
+) -> None:
+    manifests = newest_helm.rendered("--values", ci(name), *(["--set", more] if more else []))
+
+    found = [one["spec"] for one in manifests.of("PodDisruptionBudget")]
+
+    for spec in found:
+        assert spec.pop("selector") == manifests.workload["spec"]["selector"]
+    assert found == ([budget] if budget else [])
+
+
+def test_the_number_of_pods_follows_the_load(newest_helm: Helm) -> None:
+    manifests = rendered(newest_helm, ci("autoscaling"))
+    scaler = manifests.one("HorizontalPodAutoscaler")["spec"]
+    given = yaml.safe_load(ci("autoscaling").read_text(encoding="utf-8"))["autoscaling"]
+
+    target = scaler["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", FULL_NAME)
+    assert "replicas" not in manifests.one("Deployment")["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 9)
+    processor, *others = scaler["metrics"]
+    assert processor["resource"]["target"]["averageUtilization"] == 60
+    assert others == given["metrics"]
+    assert scaler["behavior"] == given["behavior"]
+
+
+# --- ways in --------------------------------------------------------------------------------------
+
+
 def test_the_ingress_leads_to_the_service(newest_helm: Helm) -> None:
     ingress = rendered(newest_helm, ci("ingress")).one("Ingress")
 
@@ -272,10 +425,60 @@ def test_the_http_route_leads_webhooks_alone_to_the_service(newest_helm: Helm) -
     assert route["spec"]["hostnames"] == ["calls.example.com"]
     (rule,) = route["spec"]["rules"]
     assert rule["backendRefs"] == [{"name": FULL_NAME, "port": 8080}]
-    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/v1/"}}]
+    assert [match["path"]["value"] for match in rule["matches"]] == [
+        "/v1/alertmanager",
+        "/v1/grafana",
+    ]
     assert rule["filters"][0]["type"] == "RequestHeaderModifier"
     for told in (route["metadata"]["annotations"], route["metadata"]["labels"]):
         assert told["example.com/edge"] == "public"
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "path"),
+    [
+        ("receipts", "receipts.example.net", "/v1/receipts/"),
+        ("links", "pages.example.net", "/v1/acknowledge/"),
+    ],
+)
+def test_receipts_and_links_have_ways_in_of_their_own(
+    newest_helm: Helm, name: str, host: str, path: str
+) -> None:
+    manifests = rendered(newest_helm, ci(name))
+    ingress, route = manifests.one("Ingress"), manifests.one("HTTPRoute")
+
+    assert {o["metadata"]["name"] for o in (ingress, route)} == {f"{FULL_NAME}-{name}"}
+    (rule,) = ingress["spec"]["rules"]
+    assert rule["host"] == host
+    assert [one["path"] for one in rule["http"]["paths"]] == [path]
+    assert route["spec"]["hostnames"] == [host]
+    ((match,),) = (one["matches"] for one in route["spec"]["rules"])
+    assert match["path"] == {"type": "PathPrefix", "value": path}
+
+
+def test_each_way_in_leads_to_what_it_is_for_and_to_nothing_else(newest_helm: Helm) -> None:
+    """The paths are the service's own; API, metrics and management are under none of them."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    ways = {
+        "ingress": ["/v1/alertmanager", "/v1/grafana"],
+        "receipts": [RECEIPTS_PATH.removesuffix("{secret}")],
+        "links": [f"{LINKS_PATH}/"],
+    }
+
+    for name, paths in ways.items():
+        below = values if name == "ingress" else values[name]
+        (host,) = below["ingress"]["hosts"]
+        assert [one["path"] for one in host["paths"]] == paths
+        assert [one["path"]["value"] for one in below["httpRoute"]["matches"]] == paths
+
+
+def test_people_are_told_where_links_lead(newest_helm: Helm, tmp_path: Path) -> None:
+    manifests = rendered(newest_helm, ci("links"))
+
+    found = settings_of(manifests, manifests.files_of("secrets"), tmp_path)
+
+    assert found.links.external_url == "https://pages.example.net"
+    assert [secret.reveal for secret in link_secrets(found)] == ["link-secret-of-ci"]
 
 
 def test_the_service_is_a_load_balancer(newest_helm: Helm) -> None:
@@ -312,6 +515,29 @@ def test_the_service_monitor_scrapes_the_metrics(newest_helm: Helm) -> None:
     assert monitor["metadata"]["annotations"] == {"example.com/team": "sre"}
 
 
+def test_the_pod_monitor_scrapes_the_same(newest_helm: Helm) -> None:
+    manifests = rendered(newest_helm, ci("pod-monitor"))
+    monitor = manifests.one("PodMonitor")
+    service_monitor = rendered(newest_helm, ci("monitoring")).one("ServiceMonitor")
+
+    assert monitor["spec"]["podMetricsEndpoints"] == service_monitor["spec"]["endpoints"]
+    assert monitor["metadata"] == service_monitor["metadata"]
+    selector = monitor["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= manifests.pod["metadata"]["labels"].items()
+    (port,) = manifests.container["ports"]
+    assert monitor["spec"]["podMetricsEndpoints"][0]["port"] == port["name"]
+
+
+def test_the_dashboard_is_where_the_sidecar_finds_it(newest_helm: Helm) -> None:
+    config_map = rendered(newest_helm, ci("dashboards")).one("ConfigMap")
+
+    assert config_map["metadata"]["namespace"] == "monitoring"
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "yes"
+    assert config_map["metadata"]["annotations"] == {"grafana_folder": "On call"}
+    file = CHART / "dashboards" / "uvms-adapter.json"
+    assert config_map["data"] == {"uvms-adapter.json": file.read_text(encoding="utf-8")}
+
+
 def test_the_network_policy_lets_in_and_out_only_what_is_needed(newest_helm: Helm) -> None:
     manifests = rendered(newest_helm, ci("network-policy"))
     policy = manifests.one("NetworkPolicy")["spec"]
@@ -335,6 +561,25 @@ def test_the_network_policy_lets_in_and_out_only_what_is_needed(newest_helm: Hel
     assert vendor["to"] == [{"ipBlock": {"cidr": "106.75.0.0/16"}}]
     assert vendor["ports"] == [{"port": 8443, "protocol": "TCP"}]
     assert proxy["ports"] == [{"port": 3128, "protocol": "TCP"}]
+
+
+def test_the_network_policy_lets_in_who_brings_what_comes_from_outside(newest_helm: Helm) -> None:
+    policy = rendered(newest_helm, ci("receipts")).one("NetworkPolicy")["spec"]
+
+    _inside, edge = policy["ingress"]
+
+    name = {"kubernetes.io/metadata.name": "ingress-public"}
+    assert edge["from"] == [{"namespaceSelector": {"matchLabels": name}}]
+    assert edge["ports"] == [{"port": "http", "protocol": "TCP"}]
+
+
+def test_the_network_policy_lets_out_to_the_database(newest_helm: Helm) -> None:
+    policy = rendered(newest_helm, ci("postgresql")).one("NetworkPolicy")["spec"]
+    given = yaml.safe_load(ci("postgresql").read_text(encoding="utf-8"))["networkPolicy"]
+
+    *_others, database = policy["egress"]
+
+    assert database == {"to": given["database"], "ports": [{"port": 5433, "protocol": "TCP"}]}
 
 
 def test_by_default_the_network_policy_lets_in_alertmanager_grafana_and_prometheus(
@@ -404,6 +649,11 @@ def test_what_the_chart_has_no_value_for_can_be_added(newest_helm: Helm) -> None
     assert manifests.environment["SSL_CERT_FILE"] == "/ca/ca.crt"
     assert manifests.mounts["ca"] == "/ca"
     assert manifests.volumes["ca"]["configMap"] == {"name": "ca-bundle"}
+    (source,) = manifests.container["envFrom"]
+    assert source["secretRef"]["name"] == "proxy-settings"
+    assert [one["name"] for one in manifests.pod["spec"]["initContainers"]] == ["wait"]
+    beside = [one["name"] for one in manifests.pod["spec"]["containers"]]
+    assert beside == ["uvms-adapter", "database-proxy"]
     assert manifests.container["startupProbe"]["failureThreshold"] == 300
     assert manifests.container["livenessProbe"]["periodSeconds"] == 30
     assert manifests.container["readinessProbe"]["periodSeconds"] == 5
@@ -422,14 +672,3 @@ def test_the_probes_ask_what_the_service_answers(newest_helm: Helm) -> None:
     healthy, ready = "/-/healthy", "/-/ready"
     assert paths == dict(zip(sorted(paths, reverse=True), (healthy, ready, healthy), strict=True))
     assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
-
-
-def test_helm_test_asks_whether_the_service_is_ready(newest_helm: Helm) -> None:
-    manifests = rendered(newest_helm, ci("service"))
-    pod = manifests.one("Pod")
-    (container,) = pod["spec"]["containers"]
-
-    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
-    assert container["image"] == manifests.container["image"]
-    assert container["command"][-1] == f"http://{FULL_NAME}.{NAMESPACE}:80/-/ready"
-    compile(container["command"][2], "command", "exec")

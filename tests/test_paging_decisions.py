@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from paging_world import (
-    ALICE,
-    BOB,
-    BOTH,
-    NOBODY,
-    PATIENT,
-    TELLS_RESOLVED,
-    World,
-    at,
-    dials,
-    fires,
-    resolves,
-    somebody_acknowledges,
-)
+from paging_nights import dials, fires, resolves, somebody_acknowledges
+from paging_world import ALICE, BOB, NOBODY, PATIENT, TELLS_RESOLVED, World, at, escalates
 
 from adapter.model import Call, CallState, Episode, Page, Reason
 from adapter.paging import Changes, Known, Verdict, decide, page_key
 
-DISK = fires("disk", since="09:58", group="a", summary="90% full")
+DISK = replace(fires("disk", since="09:58", group="a", summary="90% full"), route="r1")
 
 
 def told_of_disk() -> World:
@@ -47,6 +35,10 @@ def test_first_is_written_down_whole():
         opened_at=at("10:00"),
         confirmed_at=at("10:00"),
         truncated=True,
+        run=1,
+        step=0,
+        step_until=at("10:05"),
+        look_at=at("10:05"),
     )
     episode = Episode(
         id=0,
@@ -70,6 +62,8 @@ def test_first_is_written_down_whole():
         created_at=at("10:00"),
         due_at=at("10:00"),
         due_since=at("10:00"),
+        run=1,
+        step=0,
     )
     verdict = Verdict(
         alert=DISK.alert,
@@ -77,6 +71,7 @@ def test_first_is_written_down_whole():
         reason=Reason.FIRST,
         page_id="1.0",
         detail="call due at 2026-11-24T10:00:00+00:00",
+        route="r1",
     )
     assert changes == Changes(
         new_pages=(page,), new_episodes=(episode,), new_calls=(call,), verdicts=(verdict,)
@@ -98,11 +93,18 @@ def test_a_call_that_has_to_wait_is_due_then_and_can_give_up_only_from_then():
 def test_resolved_closes_the_page_and_ends_the_episode_and_the_call():
     world = World(at("10:00"))
     opened = world.post([DISK])
-    world.now = at("10:05")
+    world.now = at("10:04:59")
     changes = world.post([resolves("disk", ended="10:04")])
     assert changes == Changes(
         changed_pages=(
-            replace(opened.new_pages[0], confirmed_at=at("10:05"), closed_at=at("10:05")),
+            replace(
+                opened.new_pages[0],
+                confirmed_at=at("10:04:59"),
+                closed_at=at("10:04:59"),
+                step=None,
+                step_until=None,
+                look_at=None,
+            ),
         ),
         changed_episodes=(
             replace(opened.new_episodes[0], id=1, firing=False, ends_at=at("10:04")),
@@ -111,7 +113,7 @@ def test_resolved_closes_the_page_and_ends_the_episode_and_the_call():
             replace(
                 opened.new_calls[0],
                 state=CallState.CANCELLED,
-                settled_at=at("10:05"),
+                settled_at=at("10:04:59"),
                 note="its alerts resolved",
             ),
         ),
@@ -164,9 +166,9 @@ CONFIRMATIONS = {
 def test_every_webhook_that_names_an_alert_of_an_open_page_confirms_it(item, truncated):
     world = World(at("10:00"))
     page = only(world.post([DISK, fires("ram", group="a")]).new_pages)
-    world.now = at("10:07")
+    world.now = at("10:03")
     changes = world.post([item], truncated=truncated)
-    assert changes.changed_pages == (replace(page, confirmed_at=at("10:07"), truncated=truncated),)
+    assert changes.changed_pages == (replace(page, confirmed_at=at("10:03"), truncated=truncated),)
 
 
 def test_nothing_left_out_any_more_is_noted_too():
@@ -333,7 +335,7 @@ def test_each_verdict_says_why_and_names_the_page():
     world = World(at("10:00"))
     night = [
         ("10:00", DISK, Reason.FIRST, "1.0", due("10:00")),
-        ("10:01", DISK, Reason.DUPLICATE, "1.0", "known to fire, and not yet due again"),
+        ("10:01", DISK, Reason.DUPLICATE, "1.0", "step 1 of its escalation is under way"),
         ("10:02", fires("cpu", group="a"), Reason.NEW_ALERTS, "1.0", due("10:00")),
         (
             "10:03",
@@ -383,22 +385,39 @@ def test_a_repeat_and_an_acknowledgement_say_when():
     assert verdict_of(DISK, world=world, when="15:00") == (
         Reason.ACKNOWLEDGED,
         "1.0",
+        "acknowledged at 2026-11-24T10:03:00+00:00 by api",
+    )
+    world.pages["1.0"] = replace(world.pages["1.0"], acknowledged_by="")  # by an older release
+    assert verdict_of(DISK, world=world, when="15:00") == (
+        Reason.ACKNOWLEDGED,
+        "1.0",
         "acknowledged at 2026-11-24T10:03:00+00:00",
     )
 
 
-@pytest.mark.parametrize("people", [(ALICE, BOB), (BOB, ALICE)], ids=["alice, bob", "bob, alice"])
-def test_of_several_calls_the_first_to_be_made_is_said(people):
+def test_known_to_fire_says_whether_its_escalation_is_under_way():
     world = told_of_disk()
-    receiver = replace(BOTH, people=people)
+    said = (Reason.DUPLICATE, "1.0", "step 1 of its escalation is under way")
+    assert verdict_of(DISK, world=world, when="10:04:59") == said
+    said = (Reason.DUPLICATE, "1.0", "known to fire, and not yet due again")
+    assert verdict_of(DISK, world=world, when="10:05") == said
+
+
+@pytest.mark.parametrize("people", ["alice bob", "bob alice"])
+def test_of_several_calls_the_first_to_be_made_is_said(people):
+    world = World(at("10:00"))
+    receiver = escalates(people)
+    world.post([fires("disk", group="a", to=receiver)])
+    for when, person in (("10:00", "alice"), ("10:02", "bob")):
+        world.now = at(when)
+        dials(person)(world)
     news = fires("cpu", group="a", to=receiver)
-    assert verdict_of(news, world=world, when="10:01")[2] == due("10:01")
-    world.now = at("10:02")
-    dials("bob")(world)
+    assert verdict_of(news, world=world, when="10:03")[2] == due("10:05")
+    for when, person in (("10:07", "bob"), ("10:08", "alice")):
+        world.now = at(when)
+        dials(person)(world)
     again = fires("disk", group="a", to=receiver)
-    world.now = at("10:05")
-    dials("alice")(world)
-    assert verdict_of(again, world=world, when="14:00")[2] == due("14:02")
+    assert verdict_of(again, world=world, when="14:03")[2] == due("14:07")
 
 
 def test_who_joins_a_call_that_waits_hears_when_it_is_due():

@@ -183,6 +183,8 @@ async def test_who_may_post(tmp_path: Path, name: str) -> None:
         )
         assert refused == len(door.stay_out)
         assert (await world.api("/rejected"))["rejected"] == [], "strangers' bodies are not kept"
+        await world.until_rang(1)
+        await world.quiet()
         assert world.rang == ["alice"]
 
 

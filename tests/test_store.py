@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from store_world import NOW, another_process, call, database, opened, page, recorded, url
+from store_world import HEAD, NOW, another_process, call, database, opened, page, recorded, url
 
 from adapter.errors import StoreError, StoreInUse, StoreUnavailable
-from adapter.store.sqlite import Access, create_engine
+from adapter.store.engine import Access
+from adapter.store.sqlite import create_engine
 from adapter.store.store import open_store, shown_url
 
 
@@ -73,19 +74,19 @@ def test_a_failed_opening_lets_go_of_the_database(tmp_path):
         pass
 
 
-def test_the_command_line_reads_and_writes_beside_the_service(tmp_path):
-    with opened(tmp_path) as service:
+def test_the_command_line_reads_and_writes_beside_the_service(store_url):
+    with opened(store_url) as service:
         service.write_now(lambda session: recorded(session, page(id="p")))
-        beside = open_store(url(tmp_path))
-        assert beside.write_now(lambda session: session.acknowledge("p", NOW))
+        beside = open_store(store_url)
+        assert beside.write_now(lambda session: session.acknowledge("p", NOW, "alice"))
         beside.close()
         found = service.read_now(lambda session: session.page("p"))
     assert found is not None
     assert found.acknowledged_at == NOW
 
 
-def test_a_reader_sees_one_instant(tmp_path):
-    with opened(tmp_path) as store:
+def test_a_reader_sees_one_instant(store_url):
+    with opened(store_url) as store:
 
         def count_twice(session):
             before = len(session.find_calls(limit=9))
@@ -97,8 +98,8 @@ def test_a_reader_sees_one_instant(tmp_path):
 
 
 @pytest.mark.anyio
-async def test_an_event_loop_reads_and_writes(tmp_path):
-    with opened(tmp_path) as store:
+async def test_an_event_loop_reads_and_writes(store_url):
+    with opened(store_url) as store:
         await store.write(lambda session: session.add_call(call(None, id="c")))
         [found] = await store.read(lambda session: session.find_calls(limit=9))
         assert found.id == "c"
@@ -209,27 +210,30 @@ def test_an_empty_database_is_not_looked_at(tmp_path):
     with pytest.raises(StoreError) as caught:
         open_store(url(tmp_path))
     assert str(caught.value) == (
-        f"{url(tmp_path)} has schema none, this version needs 0001: "
-        "start the service of this version once, it migrates"
+        f"{url(tmp_path)} has schema none, this version needs {HEAD}: "
+        "uvms-adapter store migrate, or start the service of this version"
     )
 
 
-def set_schema(directory: Path, revision: str) -> None:
+def set_schema(directory: Path, revision: str, compatible_from: str) -> None:
     with another_process(directory) as other:
-        other.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        other.execute(
+            "UPDATE alembic_version SET version_num = ?, compatible_from = ?",
+            (revision, compatible_from),
+        )
 
 
 def test_a_later_version_s_database_is_not_touched(tmp_path):
     with opened(tmp_path):
         pass
-    set_schema(tmp_path, "9999")
+    set_schema(tmp_path, "9999", "9998")
     with pytest.raises(StoreError) as caught:
         open_store(url(tmp_path), exclusive=True)
     assert str(caught.value) == (
         f"{url(tmp_path)} has schema 9999, of a later version than this one: "
         "start that version, or restore the backup from before it"
     )
-    with pytest.raises(StoreError, match="has schema 9999, this version needs 0001"):
+    with pytest.raises(StoreError, match=f"has schema 9999, this version needs {HEAD}"):
         open_store(url(tmp_path))
 
 
@@ -259,10 +263,16 @@ def test_a_database_that_is_locked_while_it_is_opened_is_unavailable(tmp_path):
     ("given", "said"),
     [
         pytest.param(
-            "postgresql://u:hunter2@db/x?password=hunter2",
-            "UVMS_DATABASE_URL names 'postgresql'; this version stores in SQLite: "
-            "write for example sqlite:////data/uvms-adapter.db",
+            "mysql://u:hunter2@db/x?password=hunter2",
+            "UVMS_DATABASE_URL names 'mysql', in which nothing is stored: "
+            "write for example sqlite:////data/uvms-adapter.db, "
+            "or postgresql+psycopg://uvms@db.example.com/uvms",
             id="another engine",
+        ),
+        pytest.param(
+            "postgresql+asyncpg://u:hunter2@db/x?password=hunter2",
+            "UVMS_DATABASE_URL asks for 'postgresql+asyncpg': write postgresql+psycopg://… instead",
+            id="another driver",
         ),
         pytest.param(
             "sqlite://",
@@ -279,13 +289,15 @@ def test_a_database_that_is_locked_while_it_is_opened_is_unavailable(tmp_path):
         pytest.param(
             "hunter2",
             "UVMS_DATABASE_URL is no database URL: "
-            "write for example sqlite:////data/uvms-adapter.db",
+            "write for example sqlite:////data/uvms-adapter.db, "
+            "or postgresql+psycopg://uvms@db.example.com/uvms",
             id="no URL",
         ),
         pytest.param(
             "postgresql://u@db:hunter2/x",
             "UVMS_DATABASE_URL is no database URL: "
-            "write for example sqlite:////data/uvms-adapter.db",
+            "write for example sqlite:////data/uvms-adapter.db, "
+            "or postgresql+psycopg://uvms@db.example.com/uvms",
             id="a password for a port",
         ),
     ],

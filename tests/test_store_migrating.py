@@ -10,14 +10,26 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy.dialects import postgresql
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
-from sqlalchemy.schema import CreateIndex, CreateTable
-from store_world import another_process, begun, call, episode, opened, page, recorded, url
+from store_world import (
+    another_process,
+    another_session,
+    begun,
+    call,
+    episode,
+    opened,
+    page,
+    recorded,
+    url,
+)
 
+from adapter.errors import StoreError
+from adapter.store.engine import Access
 from adapter.store.migrating import SCRIPTS, migrate
 from adapter.store.schema import metadata
-from adapter.store.sqlite import Access, create_engine
+from adapter.store.sqlite import create_engine
+from adapter.store.store import Store, open_store
 
 
 @pytest.fixture
@@ -33,12 +45,24 @@ def schema_of(directory: Path) -> list[str]:
         return [str(row) for row in rows]
 
 
-def test_the_migrations_make_what_the_code_names(tmp_path, engine):
-    with opened(tmp_path):
-        pass
-    with engine.connect() as connection:
+def test_the_migrations_make_what_the_code_names(store_url):
+    with opened(store_url) as store, store._reading.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_on_postgresql_indexes_on_a_condition_have_that_condition(postgres):
+    """Made from the code's own tables, they have to be the same."""
+    asked = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+    with postgres.database(empty=True) as at, another_session(at) as other:
+        with opened(at):
+            migrated = dict(other.execute(asked).fetchall())
+        del migrated["alembic_version_pkc"]
+        with postgres.database(empty=True) as fresh, another_session(fresh) as another:
+            made = sa.create_engine(fresh)
+            metadata.create_all(made)
+            made.dispose()
+            assert migrated == dict(another.execute(asked).fetchall())
 
 
 def test_indexes_on_a_condition_have_that_condition(tmp_path):
@@ -73,15 +97,17 @@ def test_migrating_again_changes_nothing(tmp_path, engine):
 
 
 @pytest.fixture
-def later(tmp_path: Path) -> Callable[[str], Path]:
+def later(tmp_path: Path) -> Callable[..., Path]:
     """The migrations of a later version, with one more step."""
+    head = ScriptDirectory(str(SCRIPTS)).get_current_head()
 
-    def make(step: str) -> Path:
+    def make(step: str, compatible_from: str = "") -> Path:
         scripts = tmp_path / "later" / "migrations"
         shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-        (scripts / "versions" / "0002_later.py").write_text(
+        compatible = f"compatible_from = {compatible_from!r}\n" if compatible_from else ""
+        (scripts / "versions" / "9999_later.py").write_text(
             "import sqlalchemy as sa\nfrom alembic import op\n"
-            "revision = '0002'\ndown_revision = '0001'\n"
+            f"revision = '9999'\ndown_revision = {head!r}\n{compatible}"
             f"def upgrade():\n    {step}\n"
         )
         return scripts
@@ -99,6 +125,73 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path, engine, 
     assert schema_of(tmp_path) == before
     with opened(tmp_path):
         pass
+
+
+# --- a rolling upgrade ---
+
+ADDS = "op.add_column('pages', sa.Column('x', sa.Text))"
+
+
+@pytest.fixture
+def head() -> str:
+    found = ScriptDirectory(str(SCRIPTS)).get_current_head()
+    assert found is not None
+    return found
+
+
+def migrate_at(store: Store, scripts: Path = SCRIPTS) -> None:
+    found = store._database.connections(Access.MIGRATE)
+    try:
+        migrate(found, "it", scripts)
+    finally:
+        found.dispose()
+
+
+def test_on_a_later_schema_made_for_it_too_this_version_goes_on_and_starts(store_url, later, head):
+    with opened(store_url) as store:
+        migrate_at(store, later(ADDS, head))  # as another replica does
+        store.write_now(lambda session: session.add_call(call(None, id="running")))
+    with opened(store_url) as store:
+        store.write_now(lambda session: session.add_call(call(None, id="started")))
+    beside = open_store(store_url)
+    found = beside.read_now(lambda session: session.find_calls(limit=9))
+    beside.close()
+    assert {each.id for each in found} == {"running", "started"}
+
+
+@pytest.mark.parametrize(
+    "compatible_from", [pytest.param("", id="it says nothing"), pytest.param("9999", id="itself")]
+)
+def test_a_later_schema_that_is_not_made_for_this_version_is_refused(
+    store_url, later, compatible_from
+):
+    with opened(store_url) as store:
+        migrate_at(store, later(ADDS, compatible_from))
+    with pytest.raises(StoreError, match="has schema 9999, of a later version than this one"):
+        open_store(store_url, exclusive=True)
+    with pytest.raises(StoreError, match="has schema 9999, this version needs"):
+        open_store(store_url)
+
+
+def test_a_later_version_starts_again_on_its_own_schema(store_url, later, head):
+    scripts = later(ADDS, head)
+    with opened(store_url) as store:
+        for _ in range(2):
+            migrate_at(store, scripts)
+
+
+def test_the_versions_before_the_mark_was_made_are_marked_by_the_next_migration(
+    tmp_path, later, head
+):
+    with opened(tmp_path) as store:
+        with another_process(tmp_path) as other:
+            other.execute("ALTER TABLE alembic_version DROP COLUMN compatible_from")
+        migrate_at(store, later(ADDS, head))
+    with opened(tmp_path):
+        pass
+
+
+# --- altering tables ---
 
 
 def test_a_table_that_is_made_anew_takes_no_children_with_it(tmp_path, engine, later):
@@ -126,11 +219,3 @@ def test_a_table_that_is_made_anew_takes_no_children_with_it(tmp_path, engine, l
         ]
         assert other.execute("PRAGMA foreign_key_check").fetchall() == []
     assert counts == [1, 1, 1, 1]
-
-
-def test_the_schema_can_be_made_on_postgresql_too():
-    dialect = postgresql.dialect()
-    for table in metadata.sorted_tables:
-        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
-        for index in table.indexes:
-            assert "INDEX" in str(CreateIndex(index).compile(dialect=dialect))

@@ -6,15 +6,24 @@ settled with a reason), and its attempts are counted.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from conftest import DATABASES
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from store_world import ALICE, BOB, MINUTE, NOW, attempt, call, opened, page, recorded
 
 from adapter.model import CallState, Reason
@@ -38,9 +47,10 @@ class Model:
 
 
 class Outbox(RuleBasedStateMachine):
-    def __init__(self) -> None:
+    def __init__(self, place: AbstractContextManager[Path | str]) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp())
+        self.place = place
+        self.where = place.__enter__()
         self.open()
         self.time = timedelta(0)
         self.calls: dict[str, Model] = {}
@@ -49,12 +59,12 @@ class Outbox(RuleBasedStateMachine):
         self.store.write_now(lambda s: recorded(s, self.page))
 
     def open(self) -> None:
-        self._opened = opened(self.directory)
+        self._opened = opened(self.where)
         self.store = self._opened.__enter__()
 
     def teardown(self) -> None:
         self._opened.__exit__(None, None, None)
-        shutil.rmtree(self.directory)
+        self.place.__exit__(None, None, None)
 
     @property
     def now(self):
@@ -226,7 +236,7 @@ class Outbox(RuleBasedStateMachine):
 
     @rule()
     def housekeeping_comes_by(self):
-        self.store.write_now(lambda s: s.prune(self.now, 100))
+        self.store.write_now(lambda s: s.prune(self.now, 100, webhooks_before=self.now))
         left = {each.id for each in self.store.read_now(lambda s: s.find_calls(limit=999))}
         for name in self.calls.keys() - left:
             assert not self.calls.pop(name).state.open
@@ -262,5 +272,16 @@ class Outbox(RuleBasedStateMachine):
         assert self.store.read_now(lambda s: s.next_due()) == min(due, default=None)
 
 
-TestOutbox = Outbox.TestCase
-TestOutbox.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+@contextmanager
+def a_directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_outbox(database, request):
+    server = request.getfixturevalue("postgres") if database == "postgresql" else None
+    run_state_machine_as_test(
+        lambda: Outbox(server.database() if server else a_directory()),
+        settings=settings(max_examples=20, stateful_step_count=30, deadline=None),
+    )

@@ -147,6 +147,21 @@ async def send_to(behave: Behaviour, **settings) -> Answer:
         return answer
 
 
+# --- in time, or not at all ---
+
+
+@pytest.mark.parametrize(("late_by", "asked"), [(-30.0, 1), (0.001, 0)])
+async def test_what_is_late_does_not_leave(late_by, asked):
+    """A process that was paused for long must not ring what others have taken over."""
+    leave_by = asyncio.get_running_loop().time() - late_by
+    async with serving(answering(ACCEPTED)) as server, client_of(server.endpoint) as client:
+        answer = await client.send(msgspec.structs.replace(REQUEST, leave_by=leave_by))
+        assert len(server.requests) == asked
+    if not asked:
+        assert answer.failure is Failure.TOO_LATE
+        assert classify(answer) is Outcome.RETRY
+
+
 # --- on the wire ---
 
 
@@ -578,6 +593,67 @@ async def test_a_look_up_that_fails_says_why():
     assert not found.complete
     assert found.answer == Answer(failure=Failure.CONNECT, message="ConnectError: refused")
     assert (await find(Vendor([THROTTLED]))).answer.ret_code == 153
+
+
+# --- all records of a window ---
+
+
+async def records(pages: dict[int, list[bytes]], until: datetime | None = None):
+    """Return what was read, and of each request the day its window begins, and the page."""
+    asked: list[tuple[int, int]] = []
+
+    def vendor(request: httpx.Request) -> httpx.Response:
+        form = {name: value for name, (value,) in parse_qs(request.content.decode()).items()}
+        assert "PhoneNumber" not in form
+        assert "TemplateId" not in form
+        day = round((int(form["StartTime"]) - NOW.timestamp()) / 86400)
+        number = int(form["Page"])
+        asked.append((day, number))
+        return httpx.Response(200, stream=httpx.ByteStream(pages[day][number]))
+
+    transport = httpx.MockTransport(vendor)
+    async with client_of("http://vendor.test", transport=transport) as client:
+        return await client.records(RecordQuery(since=NOW, until=until)), asked
+
+
+async def test_all_pages_of_a_window_are_read():
+    found, asked = await records({0: [page_of(50, 70), page_of(20, 70, 50)]})
+    assert (len(found.records), found.complete) == (70, True)
+    assert asked == [(0, 0), (0, 1)]
+
+
+async def test_none_of_anybody_is_asked_for_once():
+    found, asked = await records({0: [page_of(0, 0)]})
+    assert (found.records, found.complete, asked) == ((), True, [(0, 0)])
+
+
+async def test_a_long_window_is_read_in_pieces_and_no_call_twice():
+    pages = {0: [page_of(3, 3)], 7: [page_of(3, 3, first=2)], 14: [page_of(1, 1, first=9)]}
+    found, asked = await records(pages, NOW + timedelta(days=15))
+    assert [record.task_no for record in found.records] == [
+        "t-0",
+        "t-1",
+        "t-2",
+        "t-3",
+        "t-4",
+        "t-9",
+    ]
+    assert found.complete
+    assert asked == [(0, 0), (7, 0), (14, 0)]
+
+
+async def test_pieces_after_one_that_fails_are_not_asked_for():
+    found, asked = await records({0: [page_of(3, 3)], 7: [THROTTLED]}, NOW + timedelta(days=15))
+    assert (len(found.records), found.complete, found.answer.ret_code) == (3, False, 153)
+    assert asked == [(0, 0), (7, 0)]
+
+
+async def test_more_records_than_we_read_are_not_all():
+    pages = [page_of(50, 5000, 50 * number) for number in range(MAX_PAGES)]
+    found, asked = await records({0: pages})
+    assert (len(found.records), found.complete) == (50 * MAX_PAGES, False)
+    assert found.answer.ret_code == 0
+    assert len(asked) == MAX_PAGES
 
 
 # --- what shows ---

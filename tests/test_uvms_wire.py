@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapter.delivery.outcomes import Answer, Failure
 from adapter.delivery.policy import UvmsSettings
 from adapter.delivery.records import CallRecord
-from adapter.model import PhoneNumber, Secret
+from adapter.model import PhoneNumber, Receipt, Result, Secret
 from adapter.signing import sign
 from adapter.uvms.wire import (
     MAX_ANSWER_BYTES,
@@ -29,6 +29,7 @@ from adapter.uvms.wire import (
     record_params,
     send_params,
     signed_form,
+    windows,
 )
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -142,6 +143,14 @@ def test_parameters_of_a_look_up(changes, more):
     form = signed_form(record_params(UvmsSettings(), query, 0, by_phone=True), KEYS)
     del form["PublicKey"], form["Signature"]
     assert form == LOOK_UP | more
+
+
+def test_a_look_up_of_everybody_and_everything():
+    form = signed_form(
+        record_params(UvmsSettings(), RecordQuery(since=NOW), 0, by_phone=True), KEYS
+    )
+    assert "PhoneNumber" not in form
+    assert "TemplateId" not in form
 
 
 def test_parameters_of_a_look_up_of_everybody():
@@ -282,7 +291,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-FIELDS = ("RetCode", "Message", "ReqUuid", "Total", "Count", "Data", "Phone", "SubmitTime")
+FIELDS = (
+    *("RetCode", "Message", "ReqUuid", "Total", "Count", "Data", "Phone", "SubmitTime"),
+    *("ReceiptResult", "ReceiptDesc", "ReceiveTime", "Duration", "BillSecond", "BillPeriod"),
+)
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values))
@@ -310,7 +322,11 @@ RECORD = {
     "ReceiptResult": 1,
 }
 OURS = CallRecord(
-    task_no="t-1", phone=PhoneNumber("13512345678"), template_id="UVVT1", placed_at=NOW
+    task_no="t-1",
+    phone=PhoneNumber("13512345678"),
+    template_id="UVVT1",
+    placed_at=NOW,
+    receipt=Receipt(result=Result.ANSWERED, received_at=NOW),
 )
 
 PAGES = {
@@ -361,6 +377,101 @@ TIMES = {
 def test_times_of_records(changes, placed_at):
     _, (record,) = read_records(json.dumps({"Data": [RECORD | changes]}).encode())
     assert record.placed_at == placed_at
+
+
+MINUTE = timedelta(minutes=1)
+REPORTED = RECORD | {
+    "CallEndTime": 1795489230000.0,
+    "ReceiveTime": 1795489260000.0,
+    "ReceiptDesc": "用户接收成功",
+    "Duration": 61,
+    "BillSecond": 61,
+    "BillPeriod": 60,
+}
+ANSWERED = Receipt(
+    result=Result.ANSWERED,
+    received_at=NOW + MINUTE,
+    talk_seconds=61,
+    billed=2,
+    description="用户接收成功",
+)
+# What differs from REPORTED, and the receipt or what of it differs from ANSWERED.
+RECEIPTS = {
+    "answered": ({}, {}),
+    "as texts": ({"ReceiptResult": "1", "Duration": "61"}, {}),
+    "unanswered: nobody listened": (
+        {"ReceiptResult": 2, "BillSecond": 0},
+        {"result": Result.UNANSWERED, "talk_seconds": 0, "billed": 0},
+    ),
+    "the carrier said nothing": (
+        {"ReceiptResult": 3, "BillSecond": 0},
+        {"result": Result.UNREPORTED, "talk_seconds": 0, "billed": 0},
+    ),
+    "not known yet": ({"ReceiptResult": 3, "ReceiveTime": 0}, None),
+    "not known yet, and no time given": ({"ReceiptResult": 3, "ReceiveTime": None}, None),
+    "nothing said yet": ({"ReceiptResult": None, "ReceiveTime": 0.0}, None),
+    "a result that is not documented": (
+        {"ReceiptResult": 7},
+        {
+            "result": Result.UNREPORTED,
+            "talk_seconds": 0,
+            "description": "用户接收成功 (ReceiptResult 7)",
+        },
+    ),
+    "answered, and not said when that was heard": (
+        {"ReceiveTime": 0},
+        {"received_at": NOW + MINUTE / 2},
+    ),
+    "answered, and no time but the dialling": (
+        {"ReceiveTime": 0, "CallEndTime": 0},
+        {"received_at": NOW},
+    ),
+    "no time at all": (
+        {"ReceiveTime": 0, "CallEndTime": 0, "CallStartTime": 0, "SubmitTime": 0},
+        None,
+    ),
+    "billed by pieces": ({"BillPeriod": 0}, {"billed": 0}),
+    "a number in its words": (
+        {"ReceiptDesc": "13512345678 busy"},
+        {"description": "1351****678 busy"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "differs"), RECEIPTS.values(), ids=RECEIPTS)
+def test_what_a_record_says_of_the_result(changes, differs):
+    _, (record,) = read_records(json.dumps({"Data": [REPORTED | changes]}).encode())
+    expected = None if differs is None else msgspec.structs.replace(ANSWERED, **differs)
+    assert record.receipt == expected
+
+
+DAY = timedelta(days=1)
+WEEK = 7 * DAY - MINUTE
+WINDOWS = {
+    "without an end": (None, [(NOW, None)]),
+    "short": (NOW + DAY, [(NOW, NOW + DAY)]),
+    "as long as allowed": (NOW + WEEK, [(NOW, NOW + WEEK)]),
+    "longer": (NOW + 7 * DAY, [(NOW, NOW + WEEK), (NOW + WEEK, NOW + 7 * DAY)]),
+    "three weeks less a day": (
+        NOW + 20 * DAY,
+        [
+            (NOW, NOW + WEEK),
+            (NOW + WEEK, NOW + 2 * WEEK),
+            (NOW + 2 * WEEK, NOW + 20 * DAY),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("until", "cut"), WINDOWS.values(), ids=WINDOWS)
+def test_a_window_is_cut_to_what_the_vendor_looks_at(until, cut):
+    found = windows(RecordQuery(phone=ALICE, since=NOW, until=until))
+    assert [(one.since, one.until) for one in found] == cut
+    assert {one.phone for one in found} == {ALICE}
+    for one in found:
+        params = record_params(UvmsSettings(), one, 0, by_phone=True)
+        if params["EndTime"] is not None:
+            assert params["EndTime"] - params["StartTime"] <= 7 * 24 * 3600
 
 
 def test_an_empty_record_is_read_as_knowing_nothing():

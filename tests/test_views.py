@@ -9,9 +9,10 @@ import pytest
 from cli_world import BODY_WITH_NUMBERS, DAY, NUMBERS, POLICY, alert, fill, reject, ring, take_in
 from hypothesis import given
 from hypothesis import strategies as st
+from night_world import MINUTE, Night
 
 from adapter.errors import NotFound, NotPossible
-from adapter.model import CallState, Reason, Status, Timing
+from adapter.model import CallState, Reason, Result, Status, Timing
 from adapter.preview import preview
 from adapter.store.store import Store, open_store
 from adapter.views import previews, stored
@@ -85,15 +86,16 @@ def test_a_beginning_that_several_pages_share_finds_none(store):
 
 
 def test_acknowledging_twice_keeps_the_first_time(filled):
-    first = view(filled, stored.acknowledge, "am-1", DAY + timedelta(minutes=1))
-    again = view(filled, stored.acknowledge, "am-1", DAY + timedelta(minutes=9))
+    first = view(filled, stored.acknowledge, "am-1", DAY + timedelta(minutes=1), "bob")
+    again = view(filled, stored.acknowledge, "am-1", DAY + timedelta(minutes=9), "alice")
     assert first["state"] == again["state"] == "acknowledged"
     assert again["acknowledged_at"] == "2026-11-24T03:01:00.000+00:00"
+    assert again["acknowledged_by"] == "bob"
 
 
 def test_a_closed_page_is_not_acknowledged(filled):
     with pytest.raises(NotPossible, match=r"page old-1 is closed since 2026-11-24T03:31:00"):
-        view(filled, stored.acknowledge, "old-1", DAY)
+        view(filled, stored.acknowledge, "old-1", DAY, "bob")
 
 
 # --- calls -----------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ def test_a_call_explained(filled):
     assert (attempt["req_uuid"], attempt["session_no"]) == ("req-am-3", "")
     assert attempt["params"] == ["shanghai-1", "磁盘满", "1"]
     assert [(event["event"], event["detail"]) for event in call["history"]] == [
-        ("owed", "first"),
+        ("owed", "first, step 1 of run 1"),
         ("sending", "attempt 1, UserId useram3"),
         ("refused", "RetCode 230 Params not available"),
     ]
@@ -164,7 +166,9 @@ def test_a_call_that_a_limit_holds_back_says_so(filled):
     view(filled, lambda s: s.limit(phone, DAY + timedelta(minutes=1), until))
     limited = view(filled, stored.call, call["id"])
     assert limited["limited_until"] == "2026-11-24T04:00:00.000+00:00"
-    assert limited["history"][-1]["detail"] == "its person was called often enough for now"
+    assert limited["history"][-1]["detail"] == (
+        "held back: its person's limit, or its template's hours"
+    )
 
 
 def test_a_call_of_unknown_outcome_tells_when_it_is_looked_up(store):
@@ -243,13 +247,108 @@ def test_lists_of_calls_can_be_narrowed(filled):
 )
 def test_what_has_reached_its_person_or_still_may_is_not_retried(filled, call_id, why):
     with pytest.raises(NotPossible, match=f"call {call_id} {why}; only one that is refused, "):
-        view(filled, stored.retry, call_id, DAY)
+        view(filled, stored.retry, call_id, DAY, "bob")
 
 
 def test_a_refused_call_is_retried(filled):
     later = DAY + timedelta(hours=1)
-    call = view(filled, stored.retry, "am-3", later)
+    call = view(filled, stored.retry, "am-3", later, "bob")
     assert (call["state"], call["due_at"]) == ("waiting", "2026-11-24T04:00:00.000+00:00")
+
+
+# --- escalations -------------------------------------------------------------------------------
+
+
+def page_of(night: Night) -> dict:
+    return night.view(stored.page, "id-1")
+
+
+def test_where_an_escalation_stands(store):
+    night = Night(store)
+    night.post()
+    page = page_of(night)
+    assert (page["state"], page["run"], page["step"]) == ("open", 1, 1)
+    assert page["step_until"] == "2026-11-24T03:05:00.000+00:00"
+    night.passes(5 * MINUTE)
+    assert page_of(night)["step"] == 2
+    assert [(call["person"], call["step"]) for call in page_of(night)["calls"]] == [
+        ("carol", 2),
+        ("alice", 1),
+    ]
+
+
+def test_a_page_that_reached_nobody_is_exhausted_until_somebody_takes_it(store):
+    night = Night(store)
+    night.post()
+    for _ in range(4):
+        night.passes(5 * MINUTE)
+    page = page_of(night)
+    assert (page["state"], page["step"], page["step_until"]) == ("exhausted", None, None)
+    assert page["exhausted_at"] == "2026-11-24T03:20:00.000+00:00"
+    night.acknowledges("wang")
+    assert (page_of(night)["state"], page_of(night)["acknowledged_by"]) == ("acknowledged", "wang")
+
+
+def test_new_alerts_take_an_acknowledgement_back(store):
+    night = Night(store)
+    night.post()
+    night.answers("alice")
+    assert page_of(night)["acknowledged_by"] == "alice"
+    night.passes(MINUTE)
+    night.post("Another")
+    page = page_of(night)
+    assert (page["state"], page["acknowledged_at"], page["acknowledged_by"]) == ("open", None, "")
+
+
+@pytest.mark.parametrize(
+    ("result", "talk_seconds", "shown", "carrier"),
+    [
+        pytest.param(None, 0, "submitted", "", id="nothing reported"),
+        pytest.param(Result.ANSWERED, 23, "answered", "", id="answered"),
+        pytest.param(Result.ANSWERED, 2, "hung_up", "", id="too short"),
+        pytest.param(Result.UNANSWERED, 0, "unanswered", "NO_ANSWER", id="unanswered"),
+        pytest.param(Result.UNREPORTED, 0, "unreported", "NO_ANSWER", id="not reported"),
+    ],
+)
+def test_what_became_of_a_call(store, result, talk_seconds, shown, carrier):
+    night = Night(store)
+    night.post(team="single")
+    if result is not None:
+        night.passes(MINUTE)
+        night.hears("alice", result, talk_seconds)
+    call = night.view(stored.call, night.calls("alice")[0].id)
+    assert (call["state"], call["result"], call["step"], call["run"]) == ("accepted", shown, 1, 1)
+    (attempt,) = call["attempts_made"]
+    if result is None:
+        assert attempt["receipt"] is None
+        return
+    assert attempt["receipt"] == {
+        "result": str(result),
+        "talk_seconds": talk_seconds,
+        "billed": 0,
+        "code": carrier,
+        "description": "",
+        "received_at": "2026-11-24T03:01:00.000+00:00",
+    }
+    assert call["history"][-1]["event"] == "receipt"
+
+
+def test_a_call_in_shadow_mode_says_that_nobody_was_dialled(store):
+    night = Night(store)
+    night.post(team="shadow")
+    call = night.view(stored.call, night.calls("alice")[0].id)
+    assert (call["state"], call["result"]) == ("shadowed", "")
+    last = call["history"][-1]
+    assert (last["event"], last["detail"]) == (
+        "shadowed",
+        "not dialled: its receiver is in shadow mode",
+    )
+
+
+def test_who_asked_for_a_call_again_is_told(filled):
+    view(filled, stored.retry, "am-3", DAY + timedelta(hours=1), "wang")
+    told = [e for e in view(filled, stored.call, "am-3")["history"] if e["event"] == "retried"]
+    assert [each["detail"] for each in told] == ["by wang"]
 
 
 # --- bodies that were refused --------------------------------------------------------------------

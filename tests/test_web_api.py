@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import count
 
 import httpx
 import pytest
@@ -25,7 +26,15 @@ class Service:
         self.store = open_store(f"sqlite:///{folder}/api.db", exclusive=True)
         fill(self.store)
         self.woken = 0
-        api = Api(self.store, lambda: POLICY, lambda: DAY, lambda: credentials, self._wake)
+        ids = count(1)
+        api = Api(
+            self.store,
+            lambda: POLICY,
+            lambda: DAY,
+            lambda: credentials,
+            self._wake,
+            lambda: f"new-{next(ids)}",
+        )
         self.app = Starlette(routes=[Route(p, e, methods=m) for p, e, m in api.paths()])
 
     def _wake(self) -> None:
@@ -157,7 +166,7 @@ def test_what_is_not_there_is_404(service, method, path, error):
     assert answer.headers["cache-control"] == "no-store"
 
 
-STATES = "waiting, sending, unknown, accepted, refused, gave_up, cancelled"
+STATES = "waiting, sending, unknown, accepted, refused, gave_up, cancelled, shadowed"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +204,8 @@ def test_routes_test(service):
     assert [route["reason"] for route in found["routes"]] == ["muted", "first"]
     now = service.ask("POST", "/routes/test", json={"labels": {}}).json()
     assert now["at"] == "2026-11-24T03:00:00.000+00:00"
-    assert [call["person"] for call in now["routes"][0]["calls"]] == ["alice", "+86139****0000"]
+    (step,) = now["routes"][0]["steps"]
+    assert [call["person"] for call in step["calls"]] == ["alice", "+86139****0000"]
 
 
 @pytest.mark.parametrize(

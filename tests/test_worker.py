@@ -684,5 +684,8 @@ class TestHousekeeping:
             over = {"firing": False, "ends_at": NOW - DAY}
             many = [episode(old, **over) for _ in range(25)]
             store.write_now(lambda session: recorded(session, old, *many))
-            steps = [store.write_now(lambda session: session.prune(NOW, 10)) for _ in range(4)]
+            steps = [
+                store.write_now(lambda session: session.prune(NOW, 10, webhooks_before=NOW))
+                for _ in range(4)
+            ]
             assert steps == [10, 10, 6, 0]

@@ -23,6 +23,7 @@ from adapter.config.policy import Policy
 from adapter.config.problems import quote
 from adapter.errors import InvalidPhoneNumber, NotFound, NotPossible
 from adapter.model import Call, CallState, Person, Reason, Receiver
+from adapter.on_call import everybody
 from adapter.store.store import Store
 from adapter.views import stored
 
@@ -82,7 +83,7 @@ def call(
         print_json(found)
     else:
         print_call(found)
-    if found["state"] != CallState.ACCEPTED:
+    if found["state"] not in (CallState.ACCEPTED, CallState.SHADOWED):
         raise click.ClickException(f"the call is {found['state']}: {found['note']}")
 
 
@@ -111,7 +112,7 @@ def _receiver(policy: Policy, person: Person, name: str | None) -> Receiver:
     if name is not None:
         return speaking[name]
     for receiver in speaking.values():
-        if any(called.phone == person.phone for called in receiver.people):
+        if any(called.phone == person.phone for called in everybody(policy, receiver)):
             return receiver
     raise click.UsageError(f"no receiver calls {person.name}: say whose words with --receiver")
 

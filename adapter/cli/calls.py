@@ -20,6 +20,7 @@ from adapter.cli.output import (
     print_json,
     print_table,
     short,
+    user_name,
 )
 from adapter.clock import utc_now
 from adapter.model import CallState
@@ -98,7 +99,9 @@ def retry(database: str | None, as_json: bool, call_id: str) -> None:
     The running service takes it up within a second; else the service does when it is started.
     """
     with store_of(database) as store:
-        found = store.write_now(lambda session: stored.retry(session, call_id, utc_now()))
+        found = store.write_now(
+            lambda session: stored.retry(session, call_id, utc_now(), user_name())
+        )
     if as_json:
         print_json(found)
     else:
@@ -116,7 +119,7 @@ def print_calls(found: Sequence[Json]) -> None:
                 call["state"],
                 call["reason"],
                 call["person"],
-                "" if call["state"] == CallState.ACCEPTED else call["note"],
+                call["result"] or call["note"],
             )
             for call in found
         ],
@@ -131,7 +134,9 @@ def call_facts(call: Json) -> list[tuple[str, str]]:
         ("call", call["id"]),
         ("person", callee(call)),
         ("state", call["state"]),
+        ("result", call["result"]),
         ("reason", call["reason"]),
+        ("step", f"{call['step']} of run {call['run']}" if call["step"] else ""),
         ("receiver", call["receiver"]),
         ("due", local(call["due_at"]) if waits else ""),
         ("limited", f"until {local(call['limited_until'])}" if call["limited_until"] else ""),
@@ -161,6 +166,14 @@ def print_call(call: Json) -> None:
         print_facts(_attempt_facts(attempt), indent=2)
 
 
+def _receipt(receipt: Json | None) -> str:
+    if receipt is None:
+        return ""
+    talk = f" for {receipt['talk_seconds']} s" if receipt["talk_seconds"] else ""
+    carrier = " ".join(filter(None, (receipt["code"], receipt["description"])))
+    return f"{receipt['result']}{talk}" + (f" ({carrier})" if carrier else "")
+
+
 def _attempt_facts(attempt: Json) -> list[tuple[str, str]]:
     code = attempt["ret_code"]
     return [
@@ -170,6 +183,7 @@ def _attempt_facts(attempt: Json) -> list[tuple[str, str]]:
         ("RetCode", "" if code is None else str(code)),
         ("Message", attempt["message"]),
         ("outcome", attempt["outcome"] or "not known"),
+        ("receipt", _receipt(attempt["receipt"])),
         ("template", attempt["template_id"]),
         *((f"{{{index}}}", param) for index, param in enumerate(attempt["params"], start=1)),
     ]

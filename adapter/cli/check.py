@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from adapter.cli.options import json_option
 from adapter.cli.output import print_json
+from adapter.clock import utc_now
+from adapter.config.coverage import coverage_problems
 from adapter.config.load import load, load_file
 from adapter.config.policy import Policy
 from adapter.config.problems import ConfigError, Problem
@@ -27,7 +29,8 @@ def check_config(files: tuple[str, ...], as_json: bool) -> None:
     """Check routes.yaml files; without a file, standard input.
 
     Tells all that is wrong, each with its line and column, and what works but is hardly meant.
-    Exits with 1 if any file is wrong.
+    Times in the coming 30 days in which nobody is on call are among the latter; overrides and
+    calendars of the service's store are not looked at. Exits with 1 if any file is wrong.
     """
     results = [(name, _check(name)) for name in files or (_stdin(),)]
     failed = sum(isinstance(result, ConfigError) for _, result in results)
@@ -60,12 +63,19 @@ def _stdin() -> str:
 def _check(name: str) -> Policy | ConfigError:
     try:
         if name in (_STDIN, "-"):
-            return load(sys.stdin.buffer.read(), _STDIN)
+            return _looked_ahead(load(sys.stdin.buffer.read(), _STDIN))
         if not os.path.exists(name):
             raise click.ClickException(f"path {name!r} does not exist")
-        return load_file(name)
+        return _looked_ahead(load_file(name))
     except ConfigError as error:
         return error
+
+
+def _looked_ahead(policy: Policy) -> Policy:
+    """Return the policy with what will go wrong in the coming days among its warnings."""
+    warnings = (*policy.warnings, *coverage_problems(policy, utc_now()))
+    in_order = sorted(warnings, key=lambda problem: (problem.line, problem.column))
+    return replace(policy, warnings=tuple(in_order))
 
 
 def _print(name: str, result: Policy | ConfigError) -> None:

@@ -16,6 +16,8 @@ from adapter.errors import InvalidDuration
 from adapter.store.store import Store, open_store
 from adapter.views.stored import DEFAULT_LISTED, MOST_LISTED
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000  # of times that are asked about
+
 config_option = click.option(
     "--config",
     "--config.file",
@@ -52,7 +54,10 @@ def duration(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
 def instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
     """Turn an option's time into an aware one: RFC 3339, or a time in this machine's zone."""
     try:
-        return None if value is None else datetime.fromisoformat(value).astimezone()
+        found = None if value is None else datetime.fromisoformat(value).astimezone()
+        if found is not None and not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+            raise ValueError(value)
+        return found
     except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{value!r} is no time: write 2026-11-24T03:00:00+08:00, or '2026-11-24 03:00' in this "

@@ -6,6 +6,7 @@ unless COLUMNS says otherwise. Nothing is coloured without a terminal, or with N
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import re
@@ -24,6 +25,7 @@ _SHORT_ID = 12  # characters of an id in tables; commands take any unambiguous b
 
 _STYLES = {
     "open": "red",
+    "exhausted": "bold red",
     "acknowledged": "yellow",
     "refused": "red",
     "gave_up": "red",
@@ -129,3 +131,11 @@ def callee(call: Mapping[str, Any]) -> str:
 
 def _here(instant: str) -> datetime:
     return datetime.fromisoformat(instant).astimezone()
+
+
+def user_name() -> str:
+    """Return who runs this command, for the story."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return f"uid {os.getuid()}"

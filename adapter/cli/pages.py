@@ -15,6 +15,7 @@ from adapter.cli.output import (
     print_json,
     print_table,
     short,
+    user_name,
 )
 from adapter.clock import utc_now
 from adapter.views import stored
@@ -72,9 +73,11 @@ def show(database: str | None, as_json: bool, page_id: str) -> None:
 @json_option
 @click.argument("page_id", metavar="ID")
 def acknowledge(database: str | None, as_json: bool, page_id: str) -> None:
-    """Take a page over: its alerts are not repeated any more. New alerts still ring."""
+    """Take a page over: its escalation ends and nothing is repeated. New alerts still ring."""
     with store_of(database) as store:
-        found = store.write_now(lambda session: stored.acknowledge(session, page_id, utc_now()))
+        found = store.write_now(
+            lambda session: stored.acknowledge(session, page_id, utc_now(), user_name())
+        )
     if as_json:
         print_json(found)
     else:
@@ -105,7 +108,9 @@ def page_facts(page: Json) -> list[tuple[str, str]]:
         ("firing", str(page["firing"])),
         ("opened", local_zoned(page["opened_at"])),
         ("confirmed", local_zoned(page["confirmed_at"])),
-        ("acknowledged", local_zoned(page["acknowledged_at"])),
+        ("acknowledged", _acknowledged(page)),
+        ("step", _step(page)),
+        ("exhausted", local_zoned(page["exhausted_at"])),
         ("closed", local_zoned(page["closed_at"])),
         ("truncated", "yes: the last webhook left alerts out" if page["truncated"] else ""),
     ]
@@ -120,3 +125,12 @@ def alert_facts(alert: Json) -> list[tuple[str, str]]:
         ("until", local_zoned(alert["ends_at"])),
         *((name, value) for name, value in sorted(alert["annotations"].items())),
     ]
+
+
+def _acknowledged(page: Json) -> str:
+    at, by = local_zoned(page["acknowledged_at"]), page["acknowledged_by"]
+    return f"{at} by {by}" if at and by else at
+
+
+def _step(page: Json) -> str:
+    return f"{page['step']}, until {local_zoned(page['step_until'])}" if page["step"] else ""

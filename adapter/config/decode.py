@@ -6,26 +6,16 @@ nobody may use the result before `Report.raise_problems`. Must not know any part
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from typing import NoReturn, TypeVar, cast
 
 import msgspec.inspect as mi
 
 from adapter.config.nodes import Node, Scalar, Sequence, Table, describe
-from adapter.config.phones import parse_phone
 from adapter.config.problems import Path, Position, Report, listed, quote, suggest
-from adapter.config.schema import RepeatInterval, Section
-from adapter.durations import parse_duration
-from adapter.errors import InvalidDuration, InvalidPhoneNumber
-from adapter.model import PhoneNumber
-from adapter.routing import Repeat
+from adapter.config.scalars import Unfit, blank_scalar, check_bounds, read_scalar, words
+from adapter.config.section import Section
 
 T = TypeVar("T", bound=Section)
-
-DURATION = "a duration such as 30s, 5m or 1h30m"
-ENDPOINT = "a URL such as https://api.ucloud.cn, without user, query and fragment"
-PHONE = "a phone number in E.164 form (+, country code, number)"
 
 
 class _Unread(Exception):
@@ -53,18 +43,15 @@ class _Decoder:
     def _read(self, wanted: mi.Type, node: Node, path: Path) -> object:
         match wanted:
             case mi.Metadata():
-                positive = (wanted.extra or {}).get("positive")
-                return (self._positive if positive else self._read)(wanted.type, node, path)
+                return self._bounded(wanted, node, path)
             case mi.UnionType():
-                return self._read(_not_none(wanted), node, path)
+                return self._read(_one_of(wanted, node), node, path)
             case mi.StructType():
                 return self._section(wanted, self._table(node, path), path)
             case mi.DictType():
                 return self._dict(wanted, self._table(node, path), path)
             case mi.ListType():
                 return self._list(wanted, node, path)
-        if not isinstance(node, Scalar) or node.is_null:
-            self._wrong(node, path, _words(wanted))
         return self._scalar(wanted, node, path)
 
     # --- collections ---------------------------------------------------------------------------
@@ -97,6 +84,8 @@ class _Decoder:
             self._wrong(node, path, "a list", f"write it as a list: [{quote(node.text)}]")
         if not isinstance(node, Sequence):
             self._wrong(node, path, "a list")
+        if len(node.items) < (wanted.min_length or 0):
+            self._wrong(node, path, "a list that is not empty")
         items = enumerate(node.items)
         return [self.value(wanted.item_type, item, (*path, place)) for place, item in items]
 
@@ -107,61 +96,31 @@ class _Decoder:
 
     # --- scalars -------------------------------------------------------------------------------
 
-    def _scalar(self, wanted: mi.Type, node: Scalar, path: Path) -> object:
-        value: object
-        match wanted:
-            case mi.StrType():
-                value = node.text if _is_text(wanted, node.text) else None
-            case mi.BoolType():
-                value = node.boolean
-            case mi.IntType():
-                value = node.integer if _within(wanted, node.integer) else None
-            case mi.FloatType():
-                value = node.number if _within(wanted, node.number) else None
-            case mi.LiteralType():
-                value = node.integer if node.integer in wanted.values else None
-            case mi.EnumType():
-                value = next((one for one in wanted.cls if one.value == node.text), None)
-            case mi.TimeDeltaType():
-                value = self._duration(node, path)
-            case mi.CustomType() if wanted.cls is PhoneNumber:
-                value = self._phone(node, path)
-            case _:
-                value = self._repeat_interval(node, path)
-        if value is None:
-            self._wrong(node, path, _words(wanted), _scalar_hint(wanted, node))
-        return value
-
-    def _phone(self, node: Scalar, path: Path) -> PhoneNumber:
+    def _scalar(self, wanted: mi.Type, node: Node, path: Path) -> object:
+        if not isinstance(node, Scalar) or node.is_null:
+            self._wrong(node, path, words(wanted))
         try:
-            return parse_phone(node.text)
-        except InvalidPhoneNumber as error:
-            self._wrong(node, path, PHONE, str(error))
+            return read_scalar(wanted, node)
+        except Unfit as unfit:
+            self._unfit(node, path, unfit)
 
-    def _duration(self, node: Scalar, path: Path) -> timedelta:
+    def _bounded(self, wanted: mi.Metadata, node: Node, path: Path) -> object:
+        value = self._read(wanted.type, node, path)
         try:
-            return parse_duration(node.text)
-        except InvalidDuration as error:
-            self._wrong(node, path, DURATION, str(error))
-
-    def _positive(self, wanted: mi.Type, node: Node, path: Path) -> object:
-        value = self._read(wanted, node, path)
-        if not value:
-            self._wrong(node, path, "a duration above 0")
+            check_bounds(value, wanted.extra or {})
+        except Unfit as unfit:
+            self._unfit(node, path, unfit)
         return value
-
-    def _repeat_interval(self, node: Scalar, path: Path) -> RepeatInterval:
-        if node.text == Repeat.NEVER.value:
-            return RepeatInterval(Repeat.NEVER)
-        interval = self._duration(node, path)
-        if not interval:
-            self._wrong(node, path, "a duration above 0", "write never to call but once")
-        return RepeatInterval(interval)
 
     # --- problems ------------------------------------------------------------------------------
 
-    def _wrong(self, node: Node, path: Path, expected: str, hint: str = "") -> NoReturn:
-        self._report.problem(node.at, path, describe(node), expected, hint)
+    def _unfit(self, node: Node, path: Path, unfit: Unfit) -> NoReturn:
+        self._wrong(node, path, unfit.expected, unfit.hint, unfit.found)
+
+    def _wrong(
+        self, node: Node, path: Path, expected: str, hint: str = "", found: str = ""
+    ) -> NoReturn:
+        self._report.problem(node.at, path, found or describe(node), expected, hint)
         raise _Unread
 
     def _unknown(self, key: str, at: Position, wanted: mi.StructType, path: Path) -> None:
@@ -178,88 +137,39 @@ class _Decoder:
         self._report.problem(at, here, "nothing", _words(field.type), f"add {field.encode_name}")
 
 
+def _one_of(wanted: mi.UnionType, node: Node) -> mi.Type:
+    """Return the type that a node is to be read as, other than None."""
+    types = [one for one in wanted.types if not isinstance(one, mi.NoneType)]
+    is_list = isinstance(node, Sequence)
+    return next((one for one in types if isinstance(_inner(one), mi.ListType) == is_list), types[0])
+
+
 def _inner(wanted: mi.Type) -> mi.Type:
-    """Return the type inside of descriptions and `| None`."""
-    if isinstance(wanted, mi.Metadata):
-        return _inner(wanted.type)
-    return _inner(_not_none(wanted)) if isinstance(wanted, mi.UnionType) else wanted
-
-
-def _not_none(wanted: mi.UnionType) -> mi.Type:
-    return next(one for one in wanted.types if not isinstance(one, mi.NoneType))
+    """Return the type inside of descriptions."""
+    return _inner(wanted.type) if isinstance(wanted, mi.Metadata) else wanted
 
 
 def _blank(wanted: mi.Type) -> object:
     """Return what stands for a value that could not be read."""
-    if isinstance(wanted, mi.Metadata):
-        return _blank(wanted.type)
+    wanted = _inner(wanted)
     match wanted:
         case mi.StructType():
             blanks = {f.name: _blank(f.type) for f in wanted.fields if f.required}
             return wanted.cls(**blanks)
         case mi.ListType():
             return []
-        case mi.StrType():
-            return ""
-        case mi.CustomType():
-            return PhoneNumber("")
-    return None
-
-
-def _is_text(wanted: mi.StrType, text: str) -> bool:
-    if wanted.pattern is not None and not re.search(wanted.pattern, text):
-        return False
-    return len(text) >= (wanted.min_length or 0)
-
-
-def _within(wanted: mi.IntType | mi.FloatType, value: float | None) -> bool:
-    if value is None or (wanted.gt is not None and value <= wanted.gt):
-        return False
-    return (wanted.ge is None or value >= wanted.ge) and (wanted.le is None or value <= wanted.le)
+        case mi.UnionType():
+            optional = any(isinstance(one, mi.NoneType) for one in wanted.types)
+            return None if optional else _blank(wanted.types[0])
+    return blank_scalar(wanted)
 
 
 def _words(wanted: mi.Type) -> str:
-    """Say what is wanted."""
+    """Say what is wanted where there is nothing."""
     wanted = _inner(wanted)
     match wanted:
-        case mi.StrType():
-            if wanted.pattern is not None:
-                return ENDPOINT
-            return "a text that is not empty" if wanted.min_length else "a text"
-        case mi.BoolType():
-            return "true or false"
-        case mi.IntType():
-            return f"a whole number{_range_words(wanted)}"
-        case mi.FloatType():
-            return f"a number{_range_words(wanted)}"
-        case mi.LiteralType():
-            return listed([str(value) for value in wanted.values])
-        case mi.EnumType():
-            return listed([str(one.value) for one in wanted.cls])
         case mi.ListType():
             return "a list"
-        case mi.TimeDeltaType():
-            return DURATION
-        case mi.CustomType():
-            return PHONE if wanted.cls is PhoneNumber else f"{DURATION}, or never"
-    return "a mapping"
-
-
-def _range_words(wanted: mi.IntType | mi.FloatType) -> str:
-    low = f" of at least {wanted.ge}" if wanted.ge is not None else ""
-    low = f" above {wanted.gt:g}" if wanted.gt is not None else low
-    if wanted.le is None:
-        return low
-    return f"{low} and at most {wanted.le:g}" if low else f" of at most {wanted.le:g}"
-
-
-def _scalar_hint(wanted: mi.Type, node: Scalar) -> str:
-    if not isinstance(wanted, (mi.StrType, mi.EnumType)) and node.quoted:
-        bare = Scalar(text=node.text, quoted=False, at=node.at)
-        if bare.boolean is not None or bare.number is not None:
-            return "remove the quotes"
-    if isinstance(wanted, mi.BoolType) and node.text.lower() in ("yes", "on", "no", "off"):
-        return f"write {'true' if node.text.lower() in ('yes', 'on') else 'false'}"
-    if isinstance(wanted, mi.EnumType):
-        return suggest(node.text, [str(one.value) for one in wanted.cls])
-    return ""
+        case mi.StructType() | mi.DictType():
+            return "a mapping"
+    return words(wanted)

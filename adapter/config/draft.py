@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from adapter.config.nodes import Node, is_collection, place
-from adapter.config.problems import Path, Report, listed, quote, suggest
+from adapter.config.nodes import Node, Scalar, Sequence, Table, find, place
+from adapter.config.problems import Path, Position, Report, listed, quote, suggest
 
 _MOST_NAMES = 8  # that a hint lists
 
@@ -21,7 +21,16 @@ class Draft:
 
     def has(self, path: Path) -> bool:
         """Tell whether the file has a mapping or a list there."""
-        return is_collection(self._root, path)
+        return isinstance(find(self._root, path), Table | Sequence)
+
+    def has_value(self, path: Path) -> bool:
+        """Tell whether the file has anything there, readable or not."""
+        node = find(self._root, path)
+        return node is not None and not (isinstance(node, Scalar) and node.is_null)
+
+    def position(self, path: Path) -> Position:
+        """Return where the key at `path` stands, or the nearest one above it that exists."""
+        return place(self._root, path, of_key=True)
 
     def problem(self, path: Path, found: str, expected: str, hint: str = "") -> None:
         """Note something that makes the file unusable."""
@@ -29,13 +38,11 @@ class Draft:
 
     def key_problem(self, path: Path, found: str, expected: str, hint: str = "") -> None:
         """Note a key that may not stand here."""
-        at = place(self._root, path, of_key=True)
-        self._report.problem(at, path, found, expected, hint)
+        self._report.problem(self.position(path), path, found, expected, hint)
 
     def warning(self, path: Path, found: str, expected: str = "", hint: str = "") -> None:
         """Note something that works but is hardly meant."""
-        at = place(self._root, path, of_key=True)
-        self._report.warning(at, path, found, expected, hint)
+        self._report.warning(self.position(path), path, found, expected, hint)
 
     def knows(self, name: str, known: Collection[str], path: Path, expected: str) -> bool:
         """Tell whether a name refers to something, and note it if it does not.

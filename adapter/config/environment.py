@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from adapter.authentication import Basic, Credentials, Hmac
 from adapter.config.problems import listed, quote, suggest
@@ -21,11 +22,16 @@ PREFIX = "UVMS_"
 DEFAULT_DATABASE_URL = "sqlite:///uvms-adapter.db"
 DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024
 _MOST_BODY_BYTES = 1024 * 1024 * 1024
+DEFAULT_DATABASE_WRITERS = 8
+_MOST_DATABASE_WRITERS = 64
 
 E = TypeVar("E", bound=StrEnum)
 
 # Kubernetes describes every Service of the namespace so: UVMS_ADAPTER_SERVICE_HOST and the like.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_.*)?)")
+_LEAST_SECRET = 16  # characters
+_UNGUESSABLE_PATH = re.compile(r"[A-Za-z0-9_-]{16,}")
+_MAKE_ONE = "make one with: openssl rand -hex 32"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -74,13 +80,32 @@ class ApiSecrets(Record):
     token_previous: SecretSource
 
 
+class ReceiptSecrets(Record):
+    """Under which path receipts may be pushed; see `receipt_secrets`. Unset: under none."""
+
+    secret: SecretSource
+    secret_previous: SecretSource
+
+
+class LinkSettings(Record):
+    """How people come in by a link that acknowledges a page; see `link_secrets`."""
+
+    secret: SecretSource  # signs links; unset: none is made
+    secret_previous: SecretSource  # its links still hold
+    external_url: str  # under which people reach us, without a slash at its end; "": not said
+
+
 class Settings(Record):
     """All of the environment that matters."""
 
     vendor: VendorSecrets
     webhook: WebhookSecrets
     api: ApiSecrets
+    receipts: ReceiptSecrets
+    links: LinkSettings
     database_url: Secret  # may hold a password
+    database_listen_url: Secret | None  # the same database past a pooler; None: there is none
+    database_writers: int  # transactions that write at once, where many share the database
     log_format: LogFormat
     log_level: LogLevel
     max_body_bytes: int
@@ -89,9 +114,10 @@ class Settings(Record):
     @property
     def troubles(self) -> tuple[str, ...]:
         """Return what is wrong at present with the files of secrets, a line each."""
-        groups = (self.vendor, self.webhook, self.api)
+        groups = (self.vendor, self.webhook, self.api, self.receipts, self.links)
         values = [getattr(group, field) for group in groups for field in group.__struct_fields__]
-        return tuple(v.trouble for v in values if isinstance(v, SecretSource) and v.trouble)
+        lost = [v.trouble for v in values if isinstance(v, SecretSource) and v.trouble]
+        return (*lost, *_unfit(self.receipts, self.links))
 
 
 def settings(environ: Mapping[str, str]) -> Settings:
@@ -122,13 +148,29 @@ def settings(environ: Mapping[str, str]) -> Settings:
             token=reader.secret("UVMS_API_TOKEN"),
             token_previous=reader.former("UVMS_API_TOKEN_PREVIOUS"),
         ),
+        receipts=ReceiptSecrets(
+            secret=reader.secret("UVMS_RECEIPTS_SECRET"),
+            secret_previous=reader.former("UVMS_RECEIPTS_SECRET_PREVIOUS"),
+        ),
+        links=LinkSettings(
+            secret=reader.secret("UVMS_LINK_SECRET"),
+            secret_previous=reader.former("UVMS_LINK_SECRET_PREVIOUS"),
+            external_url=reader.url("UVMS_EXTERNAL_URL"),
+        ),
         database_url=reader.secret("UVMS_DATABASE_URL").get() or Secret(DEFAULT_DATABASE_URL),
+        database_listen_url=reader.secret("UVMS_DATABASE_LISTEN_URL").get(),
+        database_writers=reader.number(
+            "UVMS_DATABASE_WRITERS", DEFAULT_DATABASE_WRITERS, 1, _MOST_DATABASE_WRITERS
+        ),
         log_format=reader.choice("UVMS_LOG_FORMAT", LogFormat.JSON),
         log_level=reader.choice("UVMS_LOG_LEVEL", LogLevel.INFO),
-        max_body_bytes=reader.size("UVMS_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES),
+        max_body_bytes=reader.number(
+            "UVMS_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, 1024, _MOST_BODY_BYTES, "of bytes "
+        ),
         warnings=reader.unknown(),
     )
     reader.check_pairs(found)
+    reader.problems += _unfit(found.receipts, found.links)
     if reader.problems:
         raise SettingsError("\n".join(reader.problems))
     return found
@@ -155,8 +197,47 @@ def api_credentials(found: Settings) -> Credentials:
     return Credentials(bearer_tokens=_now(found.api.token, found.api.token_previous))
 
 
+def receipt_secrets(found: Settings) -> tuple[Secret, ...]:
+    """Return the secrets whose path takes receipts now; one that can be guessed opens nothing."""
+    sources = _now(found.receipts.secret, found.receipts.secret_previous)
+    return tuple(secret for secret in sources if _UNGUESSABLE_PATH.fullmatch(secret.reveal))
+
+
+def link_secrets(found: Settings) -> tuple[Secret, ...]:
+    """Return what signs links now, then what has signed those that still hold."""
+    sources = _now(found.links.secret, found.links.secret_previous)
+    return tuple(secret for secret in sources if len(secret.reveal) >= _LEAST_SECRET)
+
+
+def _unfit(receipts: ReceiptSecrets, links: LinkSettings) -> list[str]:
+    """Return a line for each secret that could be guessed, or does not fit into a URL."""
+    problems = []
+    for source in (receipts.secret, receipts.secret_previous):
+        if (secret := source.get()) and not _UNGUESSABLE_PATH.fullmatch(secret.reveal):
+            problems.append(
+                f"{source.name}: expected {_LEAST_SECRET} or more of A-Z a-z 0-9 _ -, as it is "
+                f"part of a URL; {_MAKE_ONE}"
+            )
+    for source in (links.secret, links.secret_previous):
+        if (secret := source.get()) and len(secret.reveal) < _LEAST_SECRET:
+            problems.append(
+                f"{source.name}: expected {_LEAST_SECRET} or more characters; {_MAKE_ONE}"
+            )
+    return problems
+
+
 def _now(*sources: SecretSource) -> tuple[Secret, ...]:
     return tuple(secret for source in sources if (secret := source.get()) is not None)
+
+
+def _is_base_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        return False
+    plain = not re.search(r"[?#@\s\\]", value)
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 class _Reader:
@@ -195,6 +276,15 @@ class _Reader:
             self._wrong(name, value, "the name of an HTTP header")
         return value or None
 
+    def url(self, name: str) -> str:
+        """Return a base URL without a slash at its end; "" where it is not set."""
+        value = self.text(name)
+        if value and not _is_base_url(value):
+            example = "https://alerts.example.com/phone"
+            self._wrong(name, value, f"a URL such as {example}, without query and credentials")
+            return ""
+        return value.rstrip("/")
+
     def choice(self, name: str, default: E) -> E:
         """Return one of the words of an enum."""
         value, words = self.text(name), [str(word) for word in type(default)]
@@ -205,15 +295,14 @@ class _Reader:
             return default
         return type(default)(value.lower())
 
-    def size(self, name: str, default: int) -> int:
-        """Return a number of bytes."""
+    def number(self, name: str, default: int, least: int, most: int, of: str = "") -> int:
+        """Return a whole number, of something."""
         value = self.text(name)
         if not value:
             return default
         fits = re.fullmatch("[0-9]{1,10}", value, re.ASCII)
-        if not fits or not 1024 <= int(value) <= _MOST_BODY_BYTES:
-            expected = f"a whole number of bytes from 1024 to {_MOST_BODY_BYTES}"
-            self._wrong(name, value, expected)
+        if not fits or not least <= int(value) <= most:
+            self._wrong(name, value, f"a whole number {of}from {least} to {most}")
             return default
         return int(value)
 

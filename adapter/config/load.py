@@ -1,6 +1,7 @@
 """routes.yaml into a `Policy`, or into an error that tells all that is wrong with it.
 
-`load` is pure; `load_file` only reads. After either nothing in a policy can be invalid.
+`load` is pure but for the files that `fallback_webhook_file` names; `load_file` only reads. After
+either nothing in a policy can be invalid.
 """
 
 from __future__ import annotations
@@ -10,37 +11,45 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from adapter.config.decode import decode
 from adapter.config.draft import Draft
 from adapter.config.policy import Policy
+from adapter.config.problems import Path as KeyPath
 from adapter.config.problems import Position, Report, quote
-from adapter.config.receivers import build_people, build_receivers
+from adapter.config.receivers import apply_mode, build_people, build_receivers, warn_of_uncalled
 from adapter.config.route_tree import build_route, build_time_intervals, routes_of
+from adapter.config.schedules import build_schedules
 from adapter.config.schema import (
     DeliverySection,
     LimitsSection,
     PersonLimitsSection,
+    ReceiptsSection,
     RoutesFile,
-    Section,
     TimeoutsSection,
     UvmsSection,
 )
-from adapter.config.voices import build_voice_templates
+from adapter.config.section import Section
+from adapter.config.targets import Targets
+from adapter.config.urls import can_be_read_on_the_way
+from adapter.config.voices import build_voice_templates, warn_of_silence
 from adapter.config.yaml_tree import parse
-from adapter.delivery.policy import DeliveryPolicy, UvmsSettings
-from adapter.model import PersonLimits, Receiver
-from adapter.routing import RouteSpec, build
+from adapter.delivery.policy import DeliveryPolicy, ReceiptPolicy, UvmsSettings
+from adapter.durations import format_duration
+from adapter.model import Acknowledgement, PersonLimits, Receiver
+from adapter.routing import Repeat, RouteSpec, build
 
 MOST_BYTES = 10 * 1024 * 1024  # of a file; ten thousand routes have one or two MB
 DEFAULT_CONCURRENT_CALLS = 16
 DEFAULT_REQUESTS_PER_SECOND = 10.0
 DEFAULT_RETENTION = timedelta(days=30)
 DEFAULT_STALE_AFTER = timedelta(hours=24)
+DEFAULT_KEEP_WEBHOOKS = timedelta(days=7)
 
 # The vendor's own endpoint inside its network speaks only http.
-_MAY_SPEAK_HTTP = frozenset({"localhost", "127.0.0.1", "[::1]", "api.service.ucloud.cn"})
+_MAY_SPEAK_HTTP = frozenset({"api.service.ucloud.cn"})
 
 
 def load_file(path: str | Path) -> Policy:
@@ -80,19 +89,29 @@ def load(text: str | bytes, filename: str = "routes.yaml") -> Policy:
 def _policy(file: RoutesFile, draft: Draft, report: Report, raw: bytes) -> Policy:
     people = build_people(file.people or {}, draft)
     voice_templates = build_voice_templates(file.voice_templates or {}, draft)
-    receivers = build_receivers(file.receivers, people, file.voice_templates or {}, draft)
+    directory = Path(report.file).parent
+    schedules = build_schedules(file.schedules or {}, people, directory, draft)
+    targets = Targets(people, schedules, draft)
+    receivers = build_receivers(
+        file.receivers, targets, file.voice_templates or {}, directory, draft
+    )
+    receivers = apply_mode(file.mode, file.receivers, receivers, draft)
     intervals = build_time_intervals(
         file.time_intervals or (), file.mute_time_intervals or (), draft
     )
     spec = build_route(file.route, receivers, intervals, draft)
     limits, uvms = file.limits or LimitsSection(), file.uvms or UvmsSection()
     _warn_of_http(uvms, draft)
+    receipts = _receipt_policy(file.receipts or ReceiptsSection(), receivers, draft)
     report.raise_problems()
 
     routes = tuple(routes_of(spec))
     _warn_of_unused(file, receivers, routes, draft)
+    warn_of_uncalled(people, schedules, receivers, draft)
+    warn_of_silence(voice_templates, receivers, draft)
     return Policy(
         people=people,
+        schedules=schedules,
         voice_templates=voice_templates,
         receivers=receivers,
         route=build(spec),
@@ -102,11 +121,16 @@ def _policy(file: RoutesFile, draft: Draft, report: Report, raw: bytes) -> Polic
         requests_per_second=limits.requests_per_second or DEFAULT_REQUESTS_PER_SECOND,
         uvms=_uvms_settings(uvms),
         delivery=_delivery_policy(file.delivery or DeliverySection(), uvms),
+        receipts=receipts,
         retention=file.retention or DEFAULT_RETENTION,
         stale_after=file.stale_after or DEFAULT_STALE_AFTER,
+        keep_webhooks=DEFAULT_KEEP_WEBHOOKS if file.keep_webhooks is None else file.keep_webhooks,
+        file=report.file,
+        places=_places(file, draft),
         warnings=report.warnings,
         found={
             "people": len(people),
+            "schedules": len(schedules),
             "voice templates": len(voice_templates),
             "receivers": len(receivers),
             "routes": len(routes),
@@ -136,9 +160,45 @@ def _delivery_policy(section: DeliverySection, uvms: UvmsSection) -> DeliveryPol
     return DeliveryPolicy(**_given(section), overrides=uvms.ret_codes or {})
 
 
+def _receipt_policy(
+    section: ReceiptsSection, receivers: Mapping[str, Receiver], draft: Draft
+) -> ReceiptPolicy:
+    policy = ReceiptPolicy()
+    if section.poll_for is not None:
+        policy = replace(policy, poll_for=section.poll_for)
+    if section.poll_interval is not None:
+        never = section.poll_interval.value is Repeat.NEVER
+        policy = replace(policy, poll_interval=None if never else section.poll_interval.value)
+    here = ("receipts", "poll_interval")
+    if policy.poll_interval is None:
+        if any(map(_hears_answers, receivers.values())):
+            hint = "unless receipts are pushed, no answer is heard of and every step is taken"
+            draft.warning(here, "never, where answers end escalations", hint=hint)
+    elif policy.poll_interval > policy.poll_for:
+        found = f"{format_duration(policy.poll_interval)}, longer than poll_for"
+        draft.warning(here, found, hint="no call is ever asked about")
+    return policy
+
+
+def _hears_answers(receiver: Receiver) -> bool:
+    """Tell whether it matters to a receiver which calls are answered."""
+    goes_on = len(receiver.escalation) > 1 or receiver.repeat > 0
+    return goes_on and receiver.acknowledgement is Acknowledgement.ANSWERED
+
+
+def _places(file: RoutesFile, draft: Draft) -> dict[KeyPath, Position]:
+    """Return where those keys stand that are looked at again later, as time goes by."""
+    paths: list[KeyPath] = [("receivers", index) for index, _ in enumerate(file.receivers)]
+    for name, section in (file.schedules or {}).items():
+        here = ("schedules", name)
+        paths.append(here)
+        for key, parts in (("rotations", section.rotations), ("overrides", section.overrides)):
+            paths += [(*here, key, index) for index, _ in enumerate(parts or ())]
+    return {path: draft.position(path) for path in paths}
+
+
 def _warn_of_http(uvms: UvmsSection, draft: Draft) -> None:
-    endpoint = urlsplit(uvms.endpoint or "")
-    if endpoint.scheme == "http" and endpoint.hostname not in _MAY_SPEAK_HTTP:
+    if can_be_read_on_the_way(uvms.endpoint or "", but=_MAY_SPEAK_HTTP):
         hint = "numbers and signatures can be read on the way"
         found = quote(uvms.endpoint or "")
         draft.warning(("uvms", "endpoint"), found, "https://", hint)
@@ -154,12 +214,14 @@ def _warn_of_unused(
     for index, name in enumerate(receivers):
         if name not in chosen:
             draft.warning(("receivers", index, "name"), f"{quote(name)}, which no route chooses")
-    spoken = set(_spoken(receivers))
+    spoken = set(_spoken(file, receivers))
     for name in file.voice_templates or {}:
         if name not in spoken:
             draft.warning(("voice_templates", name), "a voice template that no receiver uses")
 
 
-def _spoken(receivers: Mapping[str, Receiver]) -> Iterator[str]:
+def _spoken(file: RoutesFile, receivers: Mapping[str, Receiver]) -> Iterator[str]:
     for receiver in receivers.values():
         yield from (receiver.voice_template, receiver.resolved_template)
+    for section in (file.voice_templates or {}).values():
+        yield section.outside_hours or ""

@@ -96,12 +96,12 @@ def place(root: Node, path: Path, *, of_key: bool = False) -> Position:
     return node.at
 
 
-def is_collection(root: Node, path: Path) -> bool:
-    """Tell whether a mapping or a list stands at `path`."""
+def find(root: Node, path: Path) -> Node | None:
+    """Return the node at `path`; None: there is none."""
     node: Node | None = root
     for part in path:
         node = None if node is None else _below(node, part)
-    return isinstance(node, Table | Sequence)
+    return node
 
 
 def _below(node: Node, part: str | int) -> Node | None:

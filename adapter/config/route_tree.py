@@ -12,7 +12,7 @@ from msgspec import to_builtins
 
 from adapter.config.draft import Draft
 from adapter.config.problems import Path, quote
-from adapter.config.schema import RouteSection, TimeIntervalSection, TimeSpecSection
+from adapter.config.schema_routes import RouteSection, TimeIntervalSection, TimeSpecSection
 from adapter.errors import InvalidMatcher, InvalidTimeInterval
 from adapter.matchers import (
     Matcher,

@@ -79,13 +79,7 @@ class SecretSource:
         """Read the file; its date is taken before its bytes, so that no change is missed."""
         with open(path, "rb") as file:
             version = _version(os.fstat(file.fileno()))
-            raw = file.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            raise ValueError(f"it is larger than {MOST_BYTES} bytes")
-        try:
-            text = raw.decode().strip()
-        except UnicodeDecodeError:
-            raise ValueError("it is not UTF-8") from None
+            text = _text(file.read(MOST_BYTES + 1))
         if not text and self._on_loss is OnLoss.KEEP:
             raise ValueError("it is empty")
         return (Secret(text) if text else None), version
@@ -101,6 +95,29 @@ class SecretSource:
         why = error.strerror if isinstance(error, OSError) else str(error)
         kept = "; the last good secret stays in use" if self._secret else ""
         self._trouble = f"{self.name}_FILE: cannot read a secret from {path}: {why}{kept}"
+
+
+def read_secret(path: str) -> str:
+    """Return what a file holds now, without blanks around it.
+
+    Raises:
+        SettingsError: it cannot be read; the error says why.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _text(file.read(MOST_BYTES + 1))
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SettingsError(f"cannot read {path}: {why}") from None
+
+
+def _text(raw: bytes) -> str:
+    if len(raw) > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES} bytes")
+    try:
+        return raw.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
 
 
 def _version(stat: os.stat_result) -> _Version:

@@ -29,6 +29,7 @@ class Failure(StrEnum):
     """Why there is no readable answer, by what that proves."""
 
     CONNECT = "connect"  # no connection (DNS, refused, timeout, TLS, proxy): nothing left
+    TOO_LATE = "too_late"  # our hold on the call would have run out: nothing left
     NO_SLOT = "no_slot"  # our own connections were all busy: nothing left
     TIMEOUT = "timeout"  # the request left, the whole answer did not come in time
     CONNECTION_LOST = "connection_lost"  # the line broke after the request began to leave
@@ -107,6 +108,7 @@ _UNLISTED_ACCOUNT = Verdict(
 _FAILURES: Mapping[Failure, str] = MappingProxyType(
     {
         Failure.CONNECT: "no connection to uvms.endpoint: check network, DNS, proxy and TLS",
+        Failure.TOO_LATE: "it was not sent in time, and nothing left",
         Failure.NO_SLOT: "all our connections to the vendor were busy",
         Failure.TIMEOUT: "no complete answer in time",
         Failure.CONNECTION_LOST: "the connection broke after the request began to leave",
@@ -115,7 +117,7 @@ _FAILURES: Mapping[Failure, str] = MappingProxyType(
     }
 )
 
-_NOTHING_LEFT = frozenset({Failure.CONNECT, Failure.NO_SLOT})
+_NOTHING_LEFT = frozenset({Failure.CONNECT, Failure.NO_SLOT, Failure.TOO_LATE})
 
 # Which verdicts are believed under which HTTP status class; any other pair contradicts itself. A
 # 5xx may come from behind the point where calls are placed, but these two come from before it.

@@ -43,6 +43,13 @@ class DeliveryPolicy(Record):
     overrides: Mapping[int, Outcome] = NO_OVERRIDES  # RetCode -> outcome, before our own table
 
 
+class ReceiptPolicy(Record):
+    """How the vendor is asked what became of the calls that it took."""
+
+    poll_interval: timedelta | None = timedelta(seconds=15)  # None: receipts are pushed
+    poll_for: timedelta = timedelta(hours=1)  # after a call was accepted; then nobody asks
+
+
 def backoff(initial: timedelta, cap: timedelta, failures: int, jitter: float) -> timedelta:
     """Return between nothing and `initial` doubled per failure, at most `cap` (full jitter).
 

@@ -7,13 +7,16 @@ Knows nothing of how records are fetched.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from adapter.delivery.outcomes import Answer
 from adapter.delivery.policy import DeliveryPolicy
-from adapter.model import Attempt, PhoneNumber, Record
+from adapter.model import Attempt, PhoneNumber, Receipt, Record
+
+
+Span = tuple[datetime, datetime]  # when a request about a phone began and ended
 
 
 class CallRecord(Record):
@@ -23,6 +26,7 @@ class CallRecord(Record):
     phone: PhoneNumber  # in whatever form the vendor writes it
     template_id: str = ""  # "": not said
     placed_at: datetime | None = None  # submitted, else dialled; None: neither is said
+    receipt: Receipt | None = None  # None: the vendor does not know yet how it went
 
 
 class Records(Record):
@@ -58,7 +62,7 @@ def look_up(
     phone: PhoneNumber,
     used: Collection[str],
     policy: DeliveryPolicy,
-    dialled: Collection[datetime] = (),
+    dialled: Collection[Span] = (),
 ) -> tuple[LookUp, CallRecord | None]:
     """Return whether the attempt's call is in the records, and its record if it is.
 
@@ -79,15 +83,17 @@ def find_record(
     phone: PhoneNumber,
     used: Collection[str],
     policy: DeliveryPolicy,
-    dialled: Collection[datetime] = (),
+    dialled: Collection[Span] = (),
 ) -> CallRecord | None:
     """Return the record nearest in time to the attempt that can be its own.
 
     Strict where a field is missing, but for the template: a wrong match is a page nobody hears. So
-    a record that is nearer to another attempt at this phone is that one's.
+    a record that is nearer to another attempt at this phone is that one's: a call is placed while
+    its request lasts, and while that lasts we make no other to this phone.
     """
     since, until = _bounds(attempt, policy)
-    near: list[tuple[timedelta, CallRecord]] = []
+    ours = (attempt.started_at, attempt.finished_at or attempt.started_at)
+    near: list[tuple[timedelta, timedelta, CallRecord]] = []
     for record in records:
         if record.placed_at is None or not since <= record.placed_at <= until:
             continue
@@ -95,12 +101,61 @@ def find_record(
             continue
         if record.template_id not in ("", attempt.template_id):
             continue
-        distance = abs(record.placed_at - attempt.started_at)
-        if any(abs(record.placed_at - other) < distance for other in dialled):
+        distance = _distance(record.placed_at, ours)
+        if any(_distance(record.placed_at, other) < distance for other in dialled):
             continue
         if same_number(record.phone, phone):
-            near.append((distance, record))
-    return min(near, key=lambda pair: pair[0])[1] if near else None
+            near.append((distance, abs(record.placed_at - attempt.started_at), record))
+    return min(near, key=lambda found: found[:2])[2] if near else None
+
+
+def _distance(at: datetime, span: Span) -> timedelta:
+    began, ended = span
+    return max(began - at, at - ended, timedelta(0))
+
+
+def match_records(
+    records: Iterable[CallRecord],
+    wanted: Sequence[tuple[Attempt, PhoneNumber]],
+    used: Collection[str],
+    policy: DeliveryPolicy,
+    dialled: Mapping[PhoneNumber, Collection[Span]],
+) -> dict[str, CallRecord]:
+    """Return each attempt's own record by the attempt's id, as far as there is one.
+
+    No record is two attempts' own. Whether TaskNo is the SessionNo is not documented: where it is,
+    that decides. `used` holds the session numbers known of any attempt, `dialled` when each phone
+    was dialled lately.
+    """
+    left, found = _by_tail(records), dict[str, CallRecord]()
+    for sure in (True, False):
+        for attempt, phone in wanted:
+            if attempt.id in found:
+                continue
+            near = [*left.get(_tail(phone), ()), *left.get("", ())]
+            if sure:
+                near = [one for one in near if one.task_no == attempt.session_no != ""]
+            others = set(used) - {attempt.session_no}
+            times = () if sure else dialled.get(phone, ())
+            record = find_record(near, attempt, phone, others, policy, times)
+            if record is not None:
+                found[attempt.id] = record
+                left[_tail(record.phone)].remove(record)
+    return found
+
+
+def _by_tail(records: Iterable[CallRecord]) -> dict[str, list[CallRecord]]:
+    """Sort records by how their numbers end: a busy hour has too many for holding all to all."""
+    found: dict[str, list[CallRecord]] = {}
+    for record in records:
+        found.setdefault(_tail(record.phone), []).append(record)
+    return found
+
+
+def _tail(phone: PhoneNumber) -> str:
+    """Return the last four digits; "" where they are hidden."""
+    tail = _digits(phone)[-4:]
+    return "" if "*" in tail else tail
 
 
 def _bounds(attempt: Attempt, policy: DeliveryPolicy) -> tuple[datetime, datetime]:

@@ -2,12 +2,15 @@
 
 `records`: what goes in and comes out. `decisions`: one notification's alerts -> pages open, stay or
 close, and what is said of each alert. `owing`: the calls about a page so far -> which one its
-people are owed, and when. `limits`: when a phone may ring again.
+people are owed, and when. `escalation`: what those calls came to -> the next step, or the end;
+`ladder`: the moves it can make. `limits`: when a phone may ring again.
 
 Nothing here does I/O, reads a clock or makes up an id: `now` and `new_id` come in.
 """
 
 from adapter.paging.decisions import LATE_NEWS, decide
+from adapter.paging.escalation import look, persons_only
+from adapter.paging.ladder import Moves, OnCall
 from adapter.paging.limits import limited_until
 from adapter.paging.records import (
     AlertKey,
@@ -24,10 +27,14 @@ __all__ = [
     "AlertKey",
     "Changes",
     "Known",
+    "Moves",
+    "OnCall",
     "PageKey",
     "Routed",
     "Verdict",
     "decide",
     "limited_until",
+    "look",
     "page_key",
+    "persons_only",
 ]

@@ -11,18 +11,32 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from adapter.model import (
+    ABOUT_FIRING,
     Alert,
     Call,
     CallState,
     Episode,
+    Event,
+    EventKind,
+    Fallback,
     Page,
     Person,
+    PhoneNumber,
     Reason,
     Receiver,
     Status,
     Timing,
 )
-from adapter.paging.owing import calls_by_phone, news_due, owed_again, people_told, shortest
+from adapter.paging.escalation import persons_only
+from adapter.paging.ladder import Ladder, OnCall, Owed
+from adapter.paging.owing import (
+    anybody_told,
+    calls_by_phone,
+    news_due,
+    owed_again,
+    people_told,
+    shortest,
+)
 from adapter.paging.records import AlertKey, Changes, Known, Routed, Verdict, page_key
 
 _NEW_EPISODE_ID = 0  # the store numbers episodes; one that it has not seen yet has none
@@ -40,14 +54,16 @@ def decide(
     truncated: bool,
     now: datetime,
     new_id: Callable[[], str],
+    on_call: OnCall = persons_only,
 ) -> Changes:
     """Decide what one notification changes.
 
     First every alert finds its episode, then every page that was touched opens, closes or stays,
     and owes its calls.
-    `truncated`: the sender left alerts out, so that an empty page proves nothing.
+    `truncated`: the sender left alerts out, so that an empty page proves nothing. `on_call`: who
+    the target of a step is now.
     """
-    desk = _Desk(known, truncated=truncated, now=now, new_id=new_id)
+    desk = _Desk(known, truncated=truncated, now=now, new_id=new_id, on_call=on_call)
     for item in _one_each(routed):
         desk.take(item)
     return desk.close()
@@ -89,9 +105,16 @@ class _Desk:
     """The working state of one decision."""
 
     def __init__(
-        self, known: Known, *, truncated: bool, now: datetime, new_id: Callable[[], str]
+        self,
+        known: Known,
+        *,
+        truncated: bool,
+        now: datetime,
+        new_id: Callable[[], str],
+        on_call: OnCall,
     ) -> None:
         self._known, self._truncated, self._now, self._new_id = known, truncated, now, new_id
+        self._on_call = on_call
         self._touched: dict[str, _Touched] = {}
         self._latest = {
             page_key(page.receiver, page.group_labels): page for page in _open_last(known.pages)
@@ -100,6 +123,9 @@ class _Desk:
         self._changed_episodes: list[Episode] = []
         self._new_calls: list[Call] = []
         self._changed_calls: list[Call] = []
+        self._moved_calls: list[Call] = []
+        self._events: list[Event] = []
+        self._fallbacks: list[Fallback] = []
         self._verdicts: list[Verdict] = []
 
     # --- alerts ---
@@ -108,7 +134,7 @@ class _Desk:
         """Find the episode of one alert: opened, confirmed, ended, or none."""
         prior = self._known.episodes.get(item.alert_key)
         firing = item.alert.status is Status.FIRING
-        if not item.receiver.people and (firing or prior is None):
+        if not item.receiver.escalation and (firing or prior is None):
             self._verdict(item, Reason.NO_RECEIVER, "the receiver calls no one")
         elif firing:
             self._fires(item, prior)
@@ -182,9 +208,22 @@ class _Desk:
             return self._touch(latest, item, is_new=True)
         touched = self._touch(latest, item)
         if touched.page.closed_at is not None:
-            touched.page = replace(touched.page, closed_at=None, acknowledged_at=None)
-            self._cancel(touched.page, (Reason.RESOLVED,), "the page opened again")
+            self._reopen(touched)
         return touched
+
+    def _reopen(self, touched: _Touched) -> None:
+        detail = f"was closed at {touched.page.closed_at}"
+        touched.page = replace(
+            touched.page,
+            closed_at=None,
+            acknowledged_at=None,
+            acknowledged_by="",
+            exhausted_at=None,
+        )
+        self._cancel(touched.page, (Reason.RESOLVED,), "the page opened again")
+        self._events.append(
+            Event(at=self._now, kind=EventKind.REOPENED, page_id=touched.page.id, detail=detail)
+        )
 
     def _is_over(self, page: Page, timing: Timing) -> bool:
         return page.closed_at is not None and self._now - page.closed_at >= timing.group_interval
@@ -216,6 +255,9 @@ class _Desk:
             changed_episodes=tuple(self._changed_episodes),
             new_calls=tuple(self._new_calls),
             changed_calls=tuple(self._changed_calls),
+            moved_calls=tuple(self._moved_calls),
+            events=tuple(self._events),
+            fallbacks=tuple(self._fallbacks),
             verdicts=tuple(self._verdicts),
         )
 
@@ -231,47 +273,95 @@ class _Desk:
                 self._close(touched, calls)
 
     def _owe_news(self, touched: _Touched, calls: Sequence[Call]) -> None:
-        """Every person of the receiver hears of the alerts that joined, in one call each."""
+        """Tell of the alerts that joined: who is being called already, else from the first step.
+
+        Each person hears of them in one call: one that waits names them too.
+        """
         reason = Reason.FIRST if touched.is_new else Reason.NEW_ALERTS
         timing, by_phone = _timing(touched.joined), calls_by_phone(calls)
-        due_times = []
-        for person in touched.receiver.people:
-            theirs = by_phone.get(person.phone, ())
-            waiting = [call.due_at for call in theirs if call.state is CallState.WAITING]
-            if not waiting:  # else they are in: a call is rendered when it is made
-                due = news_due(theirs, timing, self._now)
-                self._call(touched.page, person, reason, due)
-                waiting = [due]
-            due_times += waiting
-        detail = f"call due at {min(due_times).isoformat()}"
+        ladder = self._ladder(touched, calls)
+        runs = touched.page.step is not None
+        owed = [
+            Owed(
+                person=person,
+                reason=reason,
+                due=news_due(by_phone.get(person.phone, ()), timing, self._now),
+            )
+            for person in (ladder.under_way() if runs else ladder.first())
+        ]
+        due_times = ladder.ring(owed) if runs else ladder.begin(owed)
+        self._took(touched, ladder)
+        said = reason, f"call due at {min(due_times).isoformat()}" if due_times else ""
+        if not due_times:
+            said = Reason.NOBODY_ON_CALL, "no step of the escalation has anybody now"
         for item in touched.joined:
-            self._verdict(item, reason, detail, touched.page.id)
+            self._verdict(item, *said, touched.page.id)
 
     def _owe_again(self, touched: _Touched, calls: Sequence[Call]) -> None:
-        """Ring again who could not be told, and who was told longer than repeat_interval ago."""
+        """Ring again who could not be told, and who was told longer than repeat_interval ago.
+
+        Not while an escalation goes on by itself. Where others were told already, who could not be
+        is tried alone: one dead number must not ring everybody again.
+        """
         timing, by_phone = _timing(touched.confirmed), calls_by_phone(calls)
-        due_times = []
-        # The call about alerts that joined just now is the latest call: no repeat is due.
-        for person in () if touched.joined else touched.receiver.people:
+        ladder, due_times = self._ladder(touched, calls), []
+        people = ladder.first()
+        if ladder.may_begin and not touched.joined:
+            owed = self._owed_again(touched, people, by_phone, timing)
+            repeats = any(each.reason is Reason.REPEAT for each in owed)
+            ring = ladder.begin if repeats or not anybody_told(calls) else ladder.ring
+            due_times = ring(owed) if owed else []
+            self._took(touched, ladder)
+        reason, detail = _said_again(touched.page, due_times, people)
+        for item in touched.confirmed:
+            self._verdict(item, reason, detail, touched.page.id)
+
+    def _owed_again(
+        self,
+        touched: _Touched,
+        people: Iterable[Person],
+        by_phone: Mapping[PhoneNumber, Sequence[Call]],
+        timing: Timing,
+    ) -> list[Owed]:
+        found = []
+        for person in people:
             owed = owed_again(touched.page, person, by_phone, timing, touched.newest)
             # A webhook that comes a little early is the last one for a whole repeat_interval of
             # the sender's: it counts, and the call waits for its time.
             if owed is not None and owed[1] <= self._now + timing.group_interval:
                 reason, due = owed[0], max(owed[1], self._now)
-                self._call(touched.page, person, reason, due)
-                due_times.append(due)
-        reason, detail = _said_again(touched.page, due_times)
-        for item in touched.confirmed:
-            self._verdict(item, reason, detail, touched.page.id)
+                found.append(Owed(person=person, reason=reason, due=due))
+        return found
+
+    def _ladder(self, touched: _Touched, calls: Sequence[Call]) -> Ladder:
+        return Ladder(
+            touched.page,
+            touched.receiver,
+            calls,
+            on_call=self._on_call,
+            now=self._now,
+            new_id=self._new_id,
+        )
+
+    def _took(self, touched: _Touched, ladder: Ladder) -> None:
+        """Keep what an escalation's beginning or going on changed."""
+        moves = ladder.moves()
+        touched.page = moves.page
+        self._new_calls += moves.new_calls
+        self._moved_calls += moves.moved_calls
+        self._events += moves.events
+        if moves.fallback is not None:
+            self._fallbacks.append(moves.fallback)
 
     def _close(self, touched: _Touched, calls: Sequence[Call]) -> None:
         """Close a page in which no known alert fires, and call back who heard of it."""
-        touched.page = replace(touched.page, closed_at=self._now)
-        about_firing = (Reason.FIRST, Reason.NEW_ALERTS, Reason.REPEAT)
-        self._cancel(touched.page, about_firing, "its alerts resolved")
+        touched.page = replace(
+            touched.page, closed_at=self._now, step=None, step_until=None, look_at=None
+        )
+        self._cancel(touched.page, ABOUT_FIRING, "its alerts resolved")
         if touched.receiver.send_resolved and not touched.muted:
             for person in people_told(calls):
-                self._call(touched.page, person, Reason.RESOLVED, self._now)
+                self._call_back(touched.page, person)
 
     def _cancel(self, page: Page, reasons: tuple[Reason, ...], note: str) -> None:
         self._changed_calls += [
@@ -280,7 +370,7 @@ class _Desk:
             if call.state is CallState.WAITING and call.reason in reasons
         ]
 
-    def _call(self, page: Page, person: Person, reason: Reason, due: datetime) -> None:
+    def _call_back(self, page: Page, person: Person) -> None:
         self._new_calls.append(
             Call(
                 id=self._new_id(),
@@ -288,11 +378,11 @@ class _Desk:
                 receiver=page.receiver,
                 person=person.name,
                 phone=person.phone,
-                reason=reason,
+                reason=Reason.RESOLVED,
                 state=CallState.WAITING,
                 created_at=self._now,
-                due_at=due,
-                due_since=due,
+                due_at=self._now,
+                due_since=self._now,
             )
         )
 
@@ -306,16 +396,24 @@ class _Desk:
                 reason=reason,
                 page_id=page_id,
                 detail=detail,
+                route=item.route,
             )
         )
 
 
-def _said_again(page: Page, due_times: Sequence[datetime]) -> tuple[Reason, str]:
+def _said_again(
+    page: Page, due_times: Sequence[datetime], people: Sequence[Person]
+) -> tuple[Reason, str]:
     """What is said of alerts that were known to fire."""
     if due_times:
         return Reason.REPEAT, f"call due at {min(due_times).isoformat()}"
     if page.acknowledged_at is not None:
-        return Reason.ACKNOWLEDGED, f"acknowledged at {page.acknowledged_at.isoformat()}"
+        by = f" by {page.acknowledged_by}" if page.acknowledged_by else ""
+        return Reason.ACKNOWLEDGED, f"acknowledged at {page.acknowledged_at.isoformat()}{by}"
+    if page.step is not None:
+        return Reason.DUPLICATE, f"step {page.step + 1} of its escalation is under way"
+    if not people:
+        return Reason.NOBODY_ON_CALL, "no step of the escalation has anybody now"
     return Reason.DUPLICATE, "known to fire, and not yet due again"
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 
-from adapter.model import Call, CallState, Page, Person, PhoneNumber, Reason, Timing
+from adapter.model import MISSED, Call, CallState, Page, Person, PhoneNumber, Reason, Timing
 
 _FAILED = (CallState.REFUSED, CallState.GAVE_UP)
-_MAY_HAVE_RUNG = (CallState.ACCEPTED, CallState.SENDING, CallState.UNKNOWN)
+_TOLD = (CallState.ACCEPTED, CallState.SHADOWED)
+_MAY_HAVE_RUNG = (*_TOLD, CallState.SENDING, CallState.UNKNOWN)
 
 
 def calls_by_phone(calls: Iterable[Call]) -> Mapping[PhoneNumber, Sequence[Call]]:
@@ -47,20 +48,17 @@ def owed_again(
     the page as a whole. Nobody is rung again for what somebody has acknowledged.
     """
     theirs = by_phone.get(person.phone, ())
+    if page.acknowledged_at is not None:
+        return None
     if any(call.state is CallState.WAITING for call in theirs):
         return None
-    taken_at = page.acknowledged_at
     failed = [
-        call.settled_at
-        for call in theirs
-        if call.state in _FAILED
-        and call.settled_at is not None
-        and (taken_at is None or call.created_at >= taken_at)
+        call.settled_at for call in theirs if call.state in _FAILED and call.settled_at is not None
     ]
     told = _told_at(theirs)
     if failed and newest > _named_through(theirs):
         return (Reason.NEW_ALERTS if told else Reason.FIRST), max(failed) + timing.group_interval
-    if taken_at is not None or any(call.state.open for call in theirs):
+    if any(call.state.open for call in theirs):
         return None
     told = told or _told_at(call for calls in by_phone.values() for call in calls)
     if not told:
@@ -71,12 +69,18 @@ def owed_again(
     return Reason.REPEAT, max([max(told) + timing.repeat_interval, *tries])
 
 
+def anybody_told(calls: Iterable[Call]) -> bool:
+    """Return whether the vendor took any call about alerts that fire."""
+    return any(call.state in _TOLD and call.reason is not Reason.RESOLVED for call in calls)
+
+
 def people_told(calls: Iterable[Call]) -> list[Person]:
     """Return who may have heard of the page, and was not called back since."""
     rang = [
         (call.dialled_at, call)
         for call in calls
         if call.state in _MAY_HAVE_RUNG and call.dialled_at is not None
+        if call.result not in MISSED
     ]
     rang.sort(key=itemgetter(0))
     latest = {call.phone: call for _, call in rang}
@@ -102,9 +106,7 @@ def shortest(timings: Iterable[Timing]) -> Timing:
 
 def _told_at(calls: Iterable[Call]) -> list[datetime]:
     return [
-        call.dialled_at
-        for call in calls
-        if call.state is CallState.ACCEPTED and call.dialled_at is not None
+        call.dialled_at for call in calls if call.state in _TOLD and call.dialled_at is not None
     ]
 
 

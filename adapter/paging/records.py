@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from adapter.model import Alert, Call, Episode, Labels, Page, Reason, Receiver, Record, Timing
+from adapter.model import (
+    Alert,
+    Call,
+    Episode,
+    Event,
+    Fallback,
+    Labels,
+    Page,
+    Reason,
+    Receiver,
+    Record,
+    Timing,
+)
 
 AlertKey = tuple[str, str]  # (receiver, fingerprint): what an alert is known by
 PageKey = tuple[str, tuple[tuple[str, str], ...]]  # (receiver, sorted group labels)
@@ -18,6 +30,7 @@ class Routed(Record):
     group_labels: Labels
     timing: Timing
     muted_by: tuple[str, ...] = ()  # names of the time intervals that silence the route now
+    route: str = ""  # the route's id, for the story
 
     @property
     def alert_key(self) -> AlertKey:
@@ -45,6 +58,7 @@ class Verdict(Record):
     reason: Reason
     page_id: str | None = None  # None: no page has it
     detail: str = ""
+    route: str = ""  # id of the route that chose the receiver
 
 
 class Changes(Record):
@@ -56,6 +70,9 @@ class Changes(Record):
     changed_episodes: tuple[Episode, ...] = ()
     new_calls: tuple[Call, ...] = ()
     changed_calls: tuple[Call, ...] = ()
+    moved_calls: tuple[Call, ...] = ()  # open calls that serve another step of their escalation now
+    events: tuple[Event, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
 
 

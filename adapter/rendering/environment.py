@@ -98,16 +98,20 @@ _SAID = {
         "first": "新告警",
         "new_alerts": "新增告警",
         "repeat": "仍未恢复",
+        "escalation": "升级告警",
         "resolved": "已恢复",
         "test": "测试",
+        "drill": "演练",
     },
     Language.EN: {
         "firing": "firing",
         "first": "new alert",
         "new_alerts": "more alerts",
         "repeat": "still firing",
+        "escalation": "escalated",
         "resolved": "resolved",
         "test": "test",
+        "drill": "drill",
     },
 }
 

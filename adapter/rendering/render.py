@@ -82,7 +82,8 @@ def _safe_words(template: VoiceTemplate, context: RenderContext) -> str:
         )
         if said:
             return said
-    return (_TEST_WORD if context.reason is Reason.TEST else _ALERT_WORD)[template.language]
+    for_a_test = context.reason in (Reason.TEST, Reason.DRILL)
+    return (_TEST_WORD if for_a_test else _ALERT_WORD)[template.language]
 
 
 def _known_names(context: RenderContext) -> Iterator[str]:

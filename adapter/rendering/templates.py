@@ -6,6 +6,7 @@ Compiled once, at load, with everything `linting` finds refused; after that only
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 from jinja2 import Template
 
@@ -23,6 +24,14 @@ class CompiledParam(Record):
     template: Template
 
 
+class ApprovedHours(Record):
+    """The part of each day in which the vendor lets a template be spoken, in minutes."""
+
+    start: int  # from this minute on
+    end: int  # up to, not including; not after `start`: over midnight, into the next day
+    time_zone: ZoneInfo
+
+
 class VoiceTemplate(Record):
     """What a call says."""
 
@@ -32,6 +41,8 @@ class VoiceTemplate(Record):
     params: tuple[CompiledParam, ...] = ()
     max_param_length: int = DEFAULT_PARAM_LENGTH
     language: Language = Language.ZH
+    hours: ApprovedHours | None = None  # None: always
+    outside_hours: str = ""  # name of the template that is spoken outside of them; "": none is
 
 
 def compile_template(
@@ -42,6 +53,8 @@ def compile_template(
     params: Sequence[str] = (),
     max_param_length: int = DEFAULT_PARAM_LENGTH,
     language: Language | None = None,
+    hours: ApprovedHours | None = None,
+    outside_hours: str = "",
 ) -> VoiceTemplate:
     """Return the template, or raise InvalidTemplate with all that `lint` finds.
 
@@ -55,6 +68,8 @@ def compile_template(
         params=tuple(map(_compiled, params)),
         max_param_length=max_param_length,
         language=language or language_of(text),
+        hours=hours,
+        outside_hours=outside_hours,
     )
 
 

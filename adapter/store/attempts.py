@@ -15,13 +15,13 @@ from adapter.model import Attempt, Call, CallState, PhoneNumber
 from adapter.store.outbox import said_by
 from adapter.store.part import Part
 from adapter.store.rows import attempt_of, attempt_row, call_of
-from adapter.store.schema import attempts, call_is_open, calls, episodes
+from adapter.store.schema import attempts, call_is_open, calls, episodes, page_escalates, pages
 
 _NEW_ATTEMPTS = attempts.insert()
 _FINISHED_ATTEMPTS = attempts.update().where(attempts.c.id == sa.bindparam("key"))
 
 # What a call that nobody holds looks like.
-_LET_GO = {"attempt_id": None, "bundled_into": None, "named_through": None}
+_LET_GO = {"attempt_id": None, "bundled_into": None}
 
 _RETRIABLE = (CallState.REFUSED, CallState.GAVE_UP, CallState.CANCELLED)
 
@@ -62,6 +62,7 @@ class Attempts(Part):
     def end(self, lead: Call, state: CallState, now: datetime, note: str) -> None:
         """End a waiting call, and what it bundles, for which no request will leave."""
         waiting = calls.update().where(said_by(lead.id), calls.c.state == CallState.WAITING)
+        self._look_at_pages_of(said_by(lead.id), now)
         self._connection.execute(waiting.values(state=state, settled_at=now, note=note))
 
     def finish_attempt(self, attempt: Attempt) -> None:
@@ -91,8 +92,16 @@ class Attempts(Part):
             values["settled_at"] = now
         if state is CallState.WAITING:
             values |= _LET_GO
-        held = calls.update().where(calls.c.attempt_id == attempt_id, call_is_open)
-        return self._connection.execute(held.values(values)).rowcount > 0
+        is_held = sa.and_(calls.c.attempt_id == attempt_id, call_is_open)
+        if not state.open:
+            self._look_at_pages_of(is_held, now)
+        return self._connection.execute(calls.update().where(is_held).values(values)).rowcount > 0
+
+    def _look_at_pages_of(self, which: sa.ColumnElement[bool], now: datetime) -> None:
+        """Have the escalations that these calls are made for looked at again."""
+        theirs = sa.select(calls.c.page_id).where(which)
+        under_way = pages.update().where(pages.c.id.in_(theirs), page_escalates)
+        self._connection.execute(under_way.values(look_at=now))
 
     def orphans(self, now: datetime, *, all_of_them: bool = False) -> list[tuple[Call, Attempt]]:
         """Return the calls whose attempt nobody will finish: their lease has run out.
@@ -157,6 +166,8 @@ class Attempts(Part):
             "due_at": now,
             "due_since": now,
             "settled_at": None,
+            "result": None,
+            "reported_at": None,
             "note": "asked for again",
         }
         ended = calls.update().where(said_by(call_id), calls.c.state.in_(_RETRIABLE))

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from adapter.model import Call, CallState, Episode, Page, Reason
-from adapter.paging import AlertKey, Changes, Known, PageKey
-from adapter.store.part import Part, chunks
+from adapter.model import MISSED, Call, CallState, Episode, Event, Page, Reason
+from adapter.paging import AlertKey, Changes, Known, Moves, PageKey
+from adapter.store.fallbacks import Fallbacks
+from adapter.store.part import chunks
 from adapter.store.rows import (
     Row,
     call_of,
     call_row,
     episode_of,
     episode_row,
+    event_row,
     group_key,
     page_of,
     page_row,
 )
-from adapter.store.schema import call_is_open, calls, episodes, is_firing, page_is_open, pages
+from adapter.store.schema import (
+    call_is_open,
+    calls,
+    episodes,
+    events,
+    is_firing,
+    page_is_open,
+    pages,
+)
 
 _NEW_PAGES = pages.insert()
 _NEW_EPISODES = episodes.insert()
 _NEW_CALLS = calls.insert()
+_NEW_EVENTS = events.insert()
 
 # What a decision may change. The rest is the outbox's, or was settled when the row was written.
-_PAGE_CHANGES = ("confirmed_at", "closed_at", "acknowledged_at", "truncated")
+_ESCALATION = ("run", "repeats_left", "step", "step_until", "look_at", "exhausted_at")
+_ACKNOWLEDGEMENT = ("acknowledged_at", "acknowledged_by")
+_PAGE_CHANGES = ("confirmed_at", "closed_at", "truncated", *_ACKNOWLEDGEMENT, *_ESCALATION)
 _EPISODE_CHANGES = ("firing", "ends_at", "labels", "annotations", "values", "generator_url")
 _CALL_CHANGES = ("state", "settled_at", "note")
 
@@ -39,18 +52,30 @@ _CHANGED_EPISODES = episodes.update().where(episodes.c.id == _KEY)
 _CHANGED_CALLS = calls.update().where(
     calls.c.id == _KEY, calls.c.state == sa.bindparam("state_before")
 )
+_MOVED_CALLS = calls.update().where(calls.c.id == _KEY)
 
 
-class Inbox(Part):
+class Inbox(Fallbacks):
     """The side of the store that webhooks write to."""
 
+    def lock_decisions(self, alert_keys: Iterable[AlertKey], page_keys: Iterable[PageKey]) -> None:
+        """Have other replicas wait that decide about these alerts or groups, until we are done."""
+        alerts = (f"alert:{receiver}:{fingerprint}" for receiver, fingerprint in alert_keys)
+        groups = (f"page:{receiver}:{group_key(dict(labels))}" for receiver, labels in page_keys)
+        self.lock([*alerts, *groups])
+
     def known(self, alert_keys: Iterable[AlertKey], page_keys: Iterable[PageKey]) -> Known:
-        """Load what is known of these alerts and groups, in a number of queries that is bounded."""
+        """Load what is known of these alerts and groups, in a number of queries that is bounded.
+
+        Their pages are locked until the transaction ends: no call is claimed meanwhile that an
+        alert would join.
+        """
         latest = self._latest_episodes(alert_keys)
         found = {page.id: page for page in self._latest_pages(page_keys)}
         missing = {episode.page_id for episode in latest.values() if episode.page_id} - set(found)
         for chunk in chunks(missing):
-            rows = self._connection.execute(pages.select().where(pages.c.id.in_(chunk)))
+            query = pages.select().where(pages.c.id.in_(chunk)).order_by(pages.c.id)
+            rows = self._connection.execute(query.with_for_update())
             found |= {page.id: page for page in map(page_of, rows)}
         return Known(
             episodes=latest,
@@ -84,11 +109,16 @@ class Inbox(Part):
         )
         for receiver, group_keys in _by_receiver(texts).items():
             for chunk in chunks(group_keys):
-                query = pages.select().where(
-                    pages.c.receiver == receiver,
-                    pages.c.group_key.in_(chunk),
-                    sa.or_(page_is_open, pages.c.opened_at == opened_last),
+                query = (
+                    pages.select()
+                    .where(
+                        pages.c.receiver == receiver,
+                        pages.c.group_key.in_(chunk),
+                        sa.or_(page_is_open, pages.c.opened_at == opened_last),
+                    )
+                    .order_by(pages.c.id)
                 )
+                query = query.with_for_update()
                 yield from map(page_of, self._connection.execute(query).all())
 
     def _calls_that_count(self, page_ids: Iterable[str]) -> dict[str, list[Call]]:
@@ -106,6 +136,7 @@ class Inbox(Part):
                 later.c.phone == calls.c.phone,
                 later.c.state == calls.c.state,
                 later.c.dialled_at > calls.c.dialled_at,
+                _missed(later) == _missed(calls),
                 (later.c.reason == Reason.RESOLVED) == (calls.c.reason == Reason.RESOLVED),
             )
             .exists()
@@ -156,11 +187,35 @@ class Inbox(Part):
                 for call in changes.changed_calls
             ],
         )
-        self._write(_NEW_CALLS, [call_row(call) for call in changes.new_calls])
+        self._record_escalation(changes.new_calls, changes.moved_calls, changes.events)
+        for fallback in changes.fallbacks:
+            self.add_fallback(fallback)
+
+    def record_moves(self, moves: Moves) -> None:
+        """Write down how a page's escalation goes on; its acknowledgement is not part of it."""
+        page = moves.page
+        self._write(_CHANGED_PAGES, [_only(page_row(page), _ESCALATION, key=page.id)])
+        self._record_escalation(moves.new_calls, moves.moved_calls, moves.events)
+        if moves.fallback is not None:
+            self.add_fallback(moves.fallback)
+
+    def _record_escalation(
+        self, new: Sequence[Call], moved: Sequence[Call], told: Sequence[Event]
+    ) -> None:
+        self._write(_NEW_CALLS, [call_row(call) for call in new])
+        self._write(
+            _MOVED_CALLS, [{"run": call.run, "step": call.step, "key": call.id} for call in moved]
+        )
+        self._write(_NEW_EVENTS, [event_row(event) for event in told])
 
     def add_call(self, call: Call) -> None:
         """Write down a call that no webhook asked for: a test call."""
         self._write(_NEW_CALLS, [call_row(call)])
+
+
+def _missed(table: Any) -> sa.ColumnElement[bool]:
+    """Whether a call surely reached nobody."""
+    return sa.func.coalesce(table.c.result, "").in_(MISSED)
 
 
 def _by_receiver(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -1,15 +1,27 @@
-"""What every part of a session has: the transaction's connection, and a way to write much."""
+"""What every part of a session has: the transaction's connection, locks, and a way to write much.
+
+Where one process owns the database there is one writer, and nothing to lock. Where many share it:
+
+- `lock` comes first in a transaction, once, with all its keys; it takes them in an order that is
+  the same for all, so that nobody waits in a circle. What is read after it is what the one before
+  has committed.
+- `try_lock` never waits. It may come at any time, and whoever gets False leaves that work alone.
+- Rows that are locked by writing to them come after both. Should two still meet in a circle, the
+  database ends one of them, and its job is done again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from hashlib import blake2b
 from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from adapter.store.listening import CHANNEL
 from adapter.store.rows import Row
 
 _T = TypeVar("_T")
@@ -17,12 +29,49 @@ _T = TypeVar("_T")
 # How many values one IN () may hold; SQLite's limit is 32,766 variables a statement.
 _CHUNK = 5_000
 
+# Locks come in two kinds, told apart by the first of their two numbers. Those that are waited for
+# are few: a webhook of ten thousand groups must not use up the server's table of locks.
+_WAITED_FOR, _TRIED = 7_001, 7_002
+_FEW = 256
+_MANY = 2**31
+_LOCK = sa.text(
+    "SELECT pg_advisory_xact_lock(:kind, number)"
+    " FROM unnest(CAST(:numbers AS int[])) WITH ORDINALITY AS wanted (number, place)"
+)
+_TRY_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(:kind, :number)")
+_NOTIFY = sa.text("SELECT pg_notify(:channel, '')")
+
 
 class Part:
     """One concern of a session."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+
+    def lock(self, keys: Iterable[str]) -> None:
+        """Have the others wait who lock one of these keys, until this transaction ends.
+
+        A key says of what kind it is: `page:…`, `receiver:…`. Now and then two of them are one.
+        """
+        numbers = sorted({_number(key, _FEW) for key in keys})
+        if numbers and self._is_shared:
+            self._connection.execute(_LOCK, {"kind": _WAITED_FOR, "numbers": numbers})
+
+    def try_lock(self, key: str) -> bool:
+        """Have the key until this transaction ends; False: somebody else has it now."""
+        if not self._is_shared:
+            return True
+        values = {"kind": _TRIED, "number": _number(key, _MANY)}
+        return bool(self._connection.scalar(_TRY_LOCK, values))
+
+    def wake(self) -> None:
+        """Have the other processes look for work as soon as this is committed."""
+        if self._is_shared:
+            self._connection.execute(_NOTIFY, {"channel": CHANNEL})
+
+    @property
+    def _is_shared(self) -> bool:
+        return self._connection.dialect.name == "postgresql"
 
     def _write(self, statement: sa.Insert | sa.Update, rows: Sequence[Row]) -> None:
         """Run a statement for each of the rows, which hold what the driver takes as it is.
@@ -42,6 +91,10 @@ def _for_driver(
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     positions = compiled.positiontup
     return str(compiled), itemgetter(*positions) if positions else dict
+
+
+def _number(key: str, below: int) -> int:
+    return int.from_bytes(blake2b(key.encode(errors="replace"), digest_size=8).digest()) % below
 
 
 def chunks(items: Iterable[_T]) -> Iterator[list[_T]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from adapter.model import PhoneNumber, Record
+from adapter.model import Call, Labels, Page, PhoneNumber, Record, Source
 
 
 class DuePhone(Record):
@@ -23,6 +23,41 @@ class Queue(Record):
     unknown: int = 0
     oldest_due_at: datetime | None = None  # None: nothing is due
     open_pages: int = 0
+    unacknowledged_pages: int = 0
+    exhausted_pages: int = 0
+    oldest_unacknowledged_at: datetime | None = None  # None: every open page is taken
+
+
+class Standing(Record):
+    """Where a page's escalation stands."""
+
+    page: Page
+    calls: tuple[Call, ...]  # of the present run, those open, and those answered
+    newest: int  # id of the youngest alert that fires; 0: none does
+
+
+class KeptVerdict(Record):
+    """What became of an alert at a receiver, for one reason."""
+
+    receiver: str
+    fingerprint: str
+    reason: str
+    page_id: str | None
+    route: str  # the route's id
+    labels: Labels
+    detail: str  # of the last time
+    first_at: datetime
+    last_at: datetime
+    times: int
+
+
+class KeptWebhook(Record):
+    """A body that was accepted."""
+
+    id: int
+    received_at: datetime
+    source: Source
+    body: bytes
 
 
 class Rejected(Record):

@@ -81,6 +81,14 @@ pages = sa.Table(
     sa.Column("closed_at", Instant),  # null: open
     sa.Column("acknowledged_at", Instant),  # null: nobody has taken it
     sa.Column("truncated", sa.Boolean, nullable=False),
+    sa.Column("acknowledged_by", sa.Text, nullable=False, server_default=sa.text("''")),
+    # how often the escalation has begun, and will begin again by itself
+    sa.Column("run", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("repeats_left", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("step", sa.Integer),  # index of the step under way; null: none is
+    sa.Column("step_until", Instant),  # its wait ends
+    sa.Column("look_at", Instant),  # the escalation may go on; null: none is under way
+    sa.Column("exhausted_at", Instant),  # it reached nobody; null: it has not ended so
 )
 page_is_open = pages.c.closed_at.is_(None)
 # One open page a group: two replicas that open it at once cannot both succeed.
@@ -95,6 +103,13 @@ sa.Index(
 sa.Index("ix_pages_group", pages.c.receiver, pages.c.group_key, pages.c.opened_at)
 sa.Index("ix_pages_opened_at", pages.c.opened_at)  # the newest first
 sa.Index("ix_pages_closed_at", pages.c.closed_at)  # pruning
+page_escalates = pages.c.look_at.is_not(None)
+sa.Index(
+    "ix_pages_look_at",
+    pages.c.look_at,
+    sqlite_where=page_escalates,
+    postgresql_where=page_escalates,
+)
 
 episodes = sa.Table(
     "episodes",
@@ -159,6 +174,12 @@ calls = sa.Table(
     sa.Column("bundled_into", sa.Text),  # the call that says its words too
     # the attempt that holds it: who comes back late, with another one, settles nothing
     sa.Column("attempt_id", sa.Text),
+    # the run and the step of its page's escalation that it is made for; null: none
+    sa.Column("run", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("step", sa.Integer),
+    sa.Column("result", sa.Text),  # model.Result; null: nothing reported
+    sa.Column("reported_at", Instant),
+    sa.Column("drill_id", sa.Text),  # null: no drill's
 )
 call_is_open = calls.c.settled_at.is_(None)
 # What is due for a phone, and what a phone is doing: answered by the index alone, which SQLite does
@@ -178,6 +199,18 @@ _bundled = calls.c.bundled_into.is_not(None)
 sa.Index("ix_calls_bundled", calls.c.bundled_into, sqlite_where=_bundled, postgresql_where=_bundled)
 _settled = calls.c.settled_at.is_not(None)
 sa.Index("ix_calls_settled", calls.c.settled_at, sqlite_where=_settled, postgresql_where=_settled)
+# What the vendor took and has reported nothing of.
+call_is_submitted = sa.and_(
+    calls.c.state == sa.literal_column("'accepted'"), calls.c.result.is_(None)
+)
+sa.Index(
+    "ix_calls_submitted",
+    calls.c.dialled_at,
+    sqlite_where=call_is_submitted,
+    postgresql_where=call_is_submitted,
+)
+_drilled = calls.c.drill_id.is_not(None)
+sa.Index("ix_calls_drill", calls.c.drill_id, sqlite_where=_drilled, postgresql_where=_drilled)
 # What a phone was told about a page, and when.
 sa.Index("ix_calls_page", calls.c.page_id, calls.c.phone, calls.c.state, calls.c.dialled_at)
 sa.Index("ix_calls_created_at", calls.c.created_at)  # the newest first
@@ -198,9 +231,17 @@ attempts = sa.Table(
     sa.Column("session_no", sa.Text, nullable=False),
     sa.Column("template_id", sa.Text, nullable=False),
     sa.Column("params", sa.JSON, nullable=False),
+    # the receipt: null, until something is reported
+    sa.Column("result", sa.Text),  # model.Result
+    sa.Column("talk_seconds", sa.Integer),
+    sa.Column("billed", sa.Integer),
+    sa.Column("receipt_code", sa.Text),
+    sa.Column("receipt_description", sa.Text),
+    sa.Column("reported_at", Instant),
 )
 sa.Index("ix_attempts_call", attempts.c.call_id)
 sa.Index("ix_attempts_phone", attempts.c.phone, attempts.c.started_at)
+sa.Index("ix_attempts_started_at", attempts.c.started_at)  # the pace of all replicas
 sa.Index("ix_attempts_session_no", attempts.c.session_no)
 sa.Index("ix_attempts_req_uuid", attempts.c.req_uuid)
 
@@ -214,6 +255,117 @@ rejected = sa.Table(
     sa.Column("size", sa.Integer, nullable=False),  # of the whole body, in bytes
     sa.Column("body", sa.LargeBinary, nullable=False),  # its beginning
     sqlite_autoincrement=True,
+)
+
+fallbacks = sa.Table(
+    "fallbacks",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("page_id", sa.Text, sa.ForeignKey("pages.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("receiver", sa.Text, nullable=False),
+    sa.Column("run", sa.Integer, nullable=False),  # of the page's escalation
+    sa.Column("state", sa.Text, nullable=False),  # model.FallbackState
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("settled_at", Instant),  # null: still to be told
+    sa.Column("note", sa.Text, nullable=False),
+)
+fallback_is_open = fallbacks.c.settled_at.is_(None)
+# Told once for each run, whoever finds it exhausted.
+sa.Index("uq_fallbacks_run", fallbacks.c.page_id, fallbacks.c.run, unique=True)
+sa.Index(
+    "ix_fallbacks_due",
+    fallbacks.c.due_at,
+    sqlite_where=fallback_is_open,
+    postgresql_where=fallback_is_open,
+)
+
+# What became of each alert at each receiver: one row a reason, however often it was posted.
+verdicts = sa.Table(
+    "verdicts",
+    metadata,
+    sa.Column("receiver", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),  # model.Reason
+    sa.Column("page_id", sa.Text),  # of the last time; null: no page has it
+    sa.Column("route", sa.Text, nullable=False),  # id of the route that chose the receiver
+    sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("first_at", Instant, nullable=False),
+    sa.Column("last_at", Instant, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+)
+sa.Index("ix_verdicts_last_at", verdicts.c.last_at)
+sa.Index("ix_verdicts_fingerprint", verdicts.c.fingerprint)
+sa.Index("ix_verdicts_page", verdicts.c.page_id)
+
+# The story, as far as the other tables do not keep it. Rows are added, never changed.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", _Number, primary_key=True, autoincrement=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # model.EventKind
+    sa.Column("page_id", sa.Text, sa.ForeignKey("pages.id", ondelete="CASCADE")),
+    sa.Column("call_id", sa.Text),
+    sa.Column("step", sa.Integer),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("ix_events_page", events.c.page_id, events.c.id)
+sa.Index("ix_events_call", events.c.call_id)
+sa.Index("ix_events_at", events.c.at)
+
+overrides = sa.Table(
+    "overrides",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("schedule", sa.Text, nullable=False),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("starts_at", Instant, nullable=False),
+    sa.Column("ends_at", Instant, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("removed_at", Instant),  # null: it stands
+    sa.Column("removed_by", sa.Text, nullable=False),
+)
+sa.Index("ix_overrides_ends_at", overrides.c.ends_at)
+
+# Bodies that were accepted, compressed, for replaying them.
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", _Number, primary_key=True, autoincrement=True),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),  # model.Source
+    sa.Column("size", sa.Integer, nullable=False),  # of the whole body, in bytes
+    sa.Column("body", sa.LargeBinary, nullable=False),  # zlib
+    sqlite_autoincrement=True,
+)
+sa.Index("ix_webhooks_received_at", webhooks.c.received_at)
+
+# The last good copy of each schedule's iCalendar feed.
+calendars = sa.Table(
+    "calendars",
+    metadata,
+    sa.Column("schedule", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),  # a hash: a URL may hold a secret
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("last_modified", sa.Text, nullable=False),
+    sa.Column("fetched_at", Instant, nullable=False),
+)
+
+# When each heartbeat was last heard.
+heartbeats = sa.Table(
+    "heartbeats",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("heard_at", Instant, nullable=False),
+    sa.Column("silent_since", Instant),  # null: it is not missing, or nobody was told yet
 )
 
 # One row that is written to see whether anything can be.

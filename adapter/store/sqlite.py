@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,16 +16,10 @@ from typing import IO
 import msgspec
 import sqlalchemy as sa
 
-from adapter.errors import StoreInUse, StoreUnavailable
+from adapter.errors import StoreError, StoreInUse, StoreUnavailable
+from adapter.store.engine import Access, shown
 
-
-class Access(Enum):
-    """What an engine's connections are for."""
-
-    READ = "read"  # beside the writer, and surely without writing
-    WRITE = "write"  # one connection at a time: SQLite has one writer
-    MIGRATE = "migrate"  # altering a table makes it anew: its children must not go with the old one
-
+EXAMPLE = "write for example sqlite:////data/uvms-adapter.db"
 
 # The write lock is taken at the beginning: one that is asked for late can deadlock.
 _BEGIN: Mapping[Access, str] = MappingProxyType(
@@ -39,6 +32,7 @@ _PRAGMAS: Mapping[Access, tuple[str, ...]] = MappingProxyType(
     {
         Access.READ: (*_DURABLE, "query_only = ON"),
         Access.WRITE: (*_DURABLE, "foreign_keys = ON"),
+        # Altering a table makes it anew: its children must not go with the old one.
         Access.MIGRATE: (*_DURABLE, "foreign_keys = OFF"),
     }
 )
@@ -62,6 +56,68 @@ _OF_THE_DATABASE = frozenset(
         sqlite3.SQLITE_NOTADB,
     }
 )
+
+
+class Sqlite:
+    """A database in a file: the `Database` of one process."""
+
+    alone = True
+
+    def __init__(self, url: sa.URL, wait_seconds: float) -> None:
+        if not url.database or url.database == ":memory:":
+            raise StoreError(
+                f"UVMS_DATABASE_URL names no file, so nothing would be kept: {EXAMPLE}"
+            )
+        self._url, self._wait_seconds = url, wait_seconds
+        self._file = Path(url.database).resolve()
+        self.shown = shown(url)
+
+    def own(self) -> IO[str]:
+        """Lock the file, see `lock`."""
+        return lock(self._file)
+
+    def held_by(self, _connection: sa.Connection) -> int:
+        """Return 1 where a service has locked the file."""
+        return int(_is_locked(self._file))
+
+    def troubles(self, connection: sa.Connection) -> list[str]:
+        """Read every page of the file, and look for rows that belong to none."""
+        damage = connection.exec_driver_sql("PRAGMA integrity_check(10)").scalars()
+        strays = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        orphaned = sorted({(str(row[0]), str(row[2])) for row in strays})
+        return [
+            *(f"the file is damaged: {said}" for said in damage if said != "ok"),
+            *(f"{table} has rows that belong to no row of {parent}" for table, parent in orphaned),
+        ]
+
+    def size(self, _connection: sa.Connection) -> int:
+        """Add up the file and what SQLite keeps beside it."""
+        files = (self._file.with_name(self._file.name + end) for end in ("", "-wal", "-shm"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def version(self, _connection: sa.Connection) -> str:
+        """Name SQLite and its version."""
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def look_at(self, engine: sa.Engine) -> None:
+        """Raise StoreError where there is no file."""
+        if not self._file.exists():
+            raise StoreError(
+                f"there is no database {self._file}; name the service's own with "
+                "--database or UVMS_DATABASE_URL"
+            )
+
+    def connections(self, access: Access) -> sa.Engine:
+        """Return an engine whose connections are set up for one kind of access."""
+        return create_engine(self._url, access, self._wait_seconds)
+
+    def to_blame(self, error: BaseException) -> bool:
+        """See `is_of_the_database`."""
+        return is_of_the_database(error)
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Do nothing: whoever else writes here, a command, is found by the poll."""
+        return lambda: None
 
 
 def create_engine(url: sa.URL, access: Access, lock_wait_seconds: float) -> sa.Engine:
@@ -105,7 +161,7 @@ def lock(database: Path) -> IO[str]:
 
     Makes the directory and the empty database, for its owner's eyes only: it holds phone numbers.
     """
-    path = database.with_name(f"{database.name}.lock")
+    path = _lock_of(database)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         database.touch(mode=0o600)
@@ -122,3 +178,21 @@ def lock(database: Path) -> IO[str]:
             "stop the other, or give this one a database of its own"
         ) from None
     return file
+
+
+def _is_locked(database: Path) -> bool:
+    """Tell whether a process owns it; for an instant nobody can begin to."""
+    try:
+        file = _lock_of(database).open()
+    except OSError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _lock_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}.lock")

@@ -88,13 +88,24 @@ class Views(Part):
         waiting_since = sa.select(first_due).where(
             call_is_open, calls.c.state == CallState.WAITING, calls.c.due_at <= now
         )
-        open_pages = sa.select(sa.func.count()).select_from(pages).where(page_is_open)
+        nobody_has = sa.and_(page_is_open, pages.c.acknowledged_at.is_(None))
+        opened_first = sa.func.min(pages.c.opened_at, type_=pages.c.opened_at.type)
         return Queue(
             waiting=counts.get(CallState.WAITING, 0),
             sending=counts.get(CallState.SENDING, 0),
             unknown=counts.get(CallState.UNKNOWN, 0),
             oldest_due_at=self._connection.scalar(waiting_since),
-            open_pages=self._connection.scalar(open_pages) or 0,
+            open_pages=self._count(page_is_open),
+            unacknowledged_pages=self._count(nobody_has),
+            exhausted_pages=self._count(sa.and_(nobody_has, pages.c.exhausted_at.is_not(None))),
+            oldest_unacknowledged_at=self._connection.scalar(
+                sa.select(opened_first).where(nobody_has)
+            ),
+        )
+
+    def _count(self, which: sa.ColumnElement[bool]) -> int:
+        return (
+            self._connection.scalar(sa.select(sa.func.count()).select_from(pages).where(which)) or 0
         )
 
     def find_rejected(self, *, only: int | None = None, limit: int = 100) -> list[Rejected]:

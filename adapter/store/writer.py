@@ -1,4 +1,4 @@
-"""Group commit: one thread owns the writing connection and takes every job that waits along.
+"""Group commit, for SQLite: one thread has the writing connection, and takes along all who wait.
 
 Each job runs inside a savepoint of one transaction; the thread commits once, and only then answers.
 So a caller that got its answer knows that it is on the disk, and a thousand webhooks cost a few
@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from adapter.errors import StoreUnavailable
 from adapter.logs import logger
+from adapter.store.engine import unavailable
 from adapter.store.session import Session
 from adapter.store.sqlite import is_of_the_database
 
@@ -40,7 +41,7 @@ class Writer:
 
     def __init__(self, engine: sa.Engine, shown: str, observe: Observe) -> None:
         self._engine, self._shown, self._observe = engine, shown, observe
-        self._jobs: queue.SimpleQueue[_Put[Any] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Put[Any] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -48,7 +49,7 @@ class Writer:
 
     def put(self, job: Job[_T]) -> Future[_T]:
         """Queue a job; the future has its result once that is on the disk."""
-        put = _Put(job)
+        put = Put(job)
         with self._closing:  # nothing may be queued behind the end, nobody would answer it
             if self._closed:
                 raise StoreUnavailable("the store is closed")
@@ -75,7 +76,7 @@ class Writer:
             if last:
                 return
 
-    def _together(self, first: _Put[Any]) -> tuple[list[_Put[Any]], bool]:
+    def _together(self, first: Put[Any]) -> tuple[list[Put[Any]], bool]:
         batch = [first]
         with suppress(queue.Empty):
             while len(batch) < _MOST_JOBS_A_COMMIT:
@@ -85,7 +86,7 @@ class Writer:
                 batch.append(put)
         return batch, False
 
-    def _commit(self, batch: Sequence[_Put[Any]]) -> Exception | None:
+    def _commit(self, batch: Sequence[Put[Any]]) -> Exception | None:
         """Run the jobs in one transaction; return what kept it from being committed."""
         try:
             with self._engine.begin() as connection:
@@ -110,7 +111,7 @@ class Writer:
             _log.exception("observing a transaction failed")
 
 
-class _Put(Generic[_T]):
+class Put(Generic[_T]):
     """A job and whoever waits for it."""
 
     def __init__(self, job: Job[_T]) -> None:
@@ -136,7 +137,7 @@ class _Put(Generic[_T]):
         else:
             savepoint.commit()
 
-    def tell(self, failure: Exception | None) -> None:
+    def tell(self, failure: BaseException | None) -> None:
         """Wake who waits; somebody who went away meanwhile is no failure."""
         if not self.answer.set_running_or_notify_cancel():
             return
@@ -144,8 +145,3 @@ class _Put(Generic[_T]):
             self.answer.set_exception(error)
         else:
             self.answer.set_result(self.result)  # type: ignore[arg-type] # run() has set it
-
-
-def unavailable(error: sa.exc.DBAPIError, shown: str) -> StoreUnavailable:
-    """Say what a database's trouble means to whoever wants something of the store."""
-    return StoreUnavailable(f"{shown} cannot be used now: {error.orig}")

@@ -13,8 +13,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+from msgspec.structs import replace
 
 from adapter import __version__
+from adapter.delivery.fields import clean_message
 from adapter.delivery.outcomes import Answer, Failure, Outcome, classify
 from adapter.delivery.policy import UvmsSettings
 from adapter.delivery.records import CallRecord, Records
@@ -25,18 +27,18 @@ from adapter.uvms.wire import (
     Keys,
     RecordQuery,
     SendRequest,
-    clean_message,
     inflate,
     read_answer,
     read_records,
     record_params,
     send_params,
     signed_form,
+    windows,
 )
 
 NOISY_LOGGERS = ("httpx", "httpcore")
 
-MAX_PAGES = 10  # 500 calls within a window of minutes: beyond this we cannot tell
+MAX_PAGES = 10  # 500 calls within a window: beyond this we cannot tell
 
 
 def new_http_client(
@@ -73,9 +75,14 @@ class _Reply(Record):
     body: bytes
 
 
+class _TooLate(Exception):
+    """The request was about to leave after its time."""
+
+
 # In this order: the first that fits. What is not here (a wrong URL, a header we spelt wrongly) is
 # a bug and raises.
 _FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
+    (_TooLate, Failure.TOO_LATE),
     (httpx.PoolTimeout, Failure.NO_SLOT),
     (httpx.ConnectTimeout, Failure.CONNECT),
     (httpx.ConnectError, Failure.CONNECT),
@@ -101,9 +108,13 @@ class UvmsClient:
         self._http, self._settings, self._keys = http, settings, keys
 
     async def send(self, request: SendRequest) -> Answer:
-        """Place one call. Trouble on the way is in the answer, never raised."""
+        """Place one call. Trouble on the way is in the answer, never raised.
+
+        After the request's `leave_by` nothing leaves: who was paused for long must not ring what
+        others have taken over.
+        """
         settings = self._settings()
-        reply = await self._post(settings, send_params(settings, request))
+        reply = await self._post(settings, send_params(settings, request), request.leave_by)
         return reply if isinstance(reply, Answer) else _answer(reply)
 
     async def find(self, query: RecordQuery) -> Records:
@@ -116,6 +127,17 @@ class UvmsClient:
         if found.records or not found.complete:
             return found
         return await self._read_all(query, by_phone=False)
+
+    async def records(self, query: RecordQuery) -> Records:
+        """Return all records of a window, however long; they may belong to others than us."""
+        seen: dict[CallRecord, None] = {}  # a call between two windows is in both
+        found = Records(answer=Answer())
+        for window in windows(query):
+            found = await self._read_all(window, by_phone=True)
+            seen |= dict.fromkeys(found.records)
+            if not found.complete:
+                break
+        return replace(found, records=tuple(seen))
 
     async def _read_all(self, query: RecordQuery, *, by_phone: bool) -> Records:
         settings = self._settings()
@@ -137,7 +159,10 @@ class UvmsClient:
         return Records(answer=answer, records=records)
 
     async def _post(
-        self, settings: UvmsSettings, params: Mapping[str, Parameter]
+        self,
+        settings: UvmsSettings,
+        params: Mapping[str, Parameter],
+        leave_by: float | None = None,
     ) -> _Reply | Answer:
         """Send the request; return its answer as read, or the failure that came instead.
 
@@ -156,7 +181,7 @@ class UvmsClient:
                     content=urlencode(form).encode("ascii"),
                     headers={"Content-Type": "application/x-www-form-urlencoded"},
                     timeout=_timeout(settings),
-                    extensions={"trace": _deadline_setter(deadline, settings.read_timeout)},
+                    extensions={"trace": _on_leaving(deadline, settings.read_timeout, leave_by)},
                 ) as response,
             ):
                 status = response.status_code
@@ -183,12 +208,21 @@ def _timeout(settings: UvmsSettings) -> httpx.Timeout:
     )
 
 
-def _deadline_setter(deadline: asyncio.Timeout, allowed: timedelta) -> Callable[..., Any]:
-    """Start the clock when the request begins to leave; httpcore tells of it as a trace event."""
+def _on_leaving(
+    deadline: asyncio.Timeout, allowed: timedelta, leave_by: float | None
+) -> Callable[..., Any]:
+    """Hold the request back if it is late, else start the clock for its answer.
+
+    httpcore tells of the moment as a trace event, after connecting and before the first byte.
+    """
 
     async def on_event(name: str, _info: object) -> None:
-        if name.endswith("send_request_headers.started"):
-            deadline.reschedule(asyncio.get_running_loop().time() + allowed.total_seconds())
+        if not name.endswith("send_request_headers.started"):
+            return
+        now = asyncio.get_running_loop().time()
+        if leave_by is not None and now > leave_by:
+            raise _TooLate(f"{now - leave_by:.1f} s after its time")
+        deadline.reschedule(now + allowed.total_seconds())
 
     return on_event
 

@@ -12,24 +12,26 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
+from adapter.delivery.fields import clean_message, count, identifier, instant, text
 from adapter.delivery.outcomes import Answer, Failure
 from adapter.delivery.policy import UvmsSettings
+from adapter.delivery.receipts import read_result
 from adapter.delivery.records import CallRecord
-from adapter.model import PhoneNumber, Record, Secret, mask_number
+from adapter.model import PhoneNumber, Receipt, Record, Result, Secret
 from adapter.signing import Parameter, flatten, sign
 
 MAX_ANSWER_BYTES = 1024 * 1024  # a page of records is some 30 KB
 RECORDS_PER_PAGE = 50  # the vendor says only that 10 is the default
 
-_MAX_MESSAGE = 500  # characters
-_MAX_ID = 128  # characters; the vendor's look like UUIDs
+# The vendor looks at no more than 7 days at once; what is rounded to full seconds has to fit too.
+LONGEST_WINDOW = timedelta(days=7) - timedelta(minutes=1)
+
 _RET_CODE = re.compile(r"\s*-?[0-9]{1,9}\s*", re.ASCII)
-_LONG_NUMBER = re.compile(r"\+?[0-9][0-9 -]{5,}[0-9]", re.ASCII)  # may be somebody's phone
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_MILLISECONDS_FROM = 1e11  # as seconds the year 5138, as milliseconds 1973
 
 
 class Keys(Record):
@@ -53,14 +55,15 @@ class SendRequest(Record):
     from_number: str = ""  # "" = the account-wide setting
     group_type: int | None = None  # None = the account-wide setting
     dispatch_rule: int | None = None  # None = the account-wide setting
+    leave_by: float | None = None  # the event loop's time after which it must not leave; None: any
 
 
 class RecordQuery(Record):
     """Which records to ask for."""
 
-    phone: PhoneNumber
-    template_id: str
     since: datetime
+    phone: PhoneNumber | None = None  # None: whatever number was called
+    template_id: str | None = None  # None: whatever was said
     until: datetime | None = None  # None: now, by the vendor's clock
 
 
@@ -94,7 +97,7 @@ def record_params(
 ) -> dict[str, Parameter]:
     """Return the parameters of GetUVMSSendRecord for one page, oldest call first."""
     return _common("GetUVMSSendRecord", settings) | {
-        "PhoneNumber": _as_recorded(query.phone) if by_phone else None,
+        "PhoneNumber": _as_recorded(query.phone) if query.phone and by_phone else None,
         "TemplateId": query.template_id or None,
         "StartTime": math.floor(query.since.timestamp()),
         "EndTime": None if query.until is None else math.ceil(query.until.timestamp()),
@@ -103,6 +106,16 @@ def record_params(
         "Page": page,
         "NumPerPage": RECORDS_PER_PAGE,
     }
+
+
+def windows(query: RecordQuery) -> tuple[RecordQuery, ...]:
+    """Cut a long window into ones that the vendor looks at; one without an end stays as it is."""
+    until, found = query.until, []
+    while until is not None and until - query.since > LONGEST_WINDOW:
+        end = query.since + LONGEST_WINDOW
+        found.append(replace(query, until=end))
+        query = replace(query, since=end)
+    return (*found, query)
 
 
 def signed_form(params: Mapping[str, Parameter], keys: Keys) -> dict[str, str]:
@@ -141,10 +154,10 @@ def read_answer(http_status: int, headers: Mapping[str, str], body: bytes) -> An
         http_status=http_status,
         failure=Failure.UNREADABLE if ret_code is None else None,
         ret_code=ret_code,
-        message=clean_message(_text(fields.get("Message"))),
-        req_uuid=_id(req_uuid),
-        session_no=_id(fields.get("SessionNo")),
-        user_id=_id(fields.get("UserId")),
+        message=clean_message(text(fields.get("Message"))),
+        req_uuid=identifier(req_uuid),
+        session_no=identifier(fields.get("SessionNo")),
+        user_id=identifier(fields.get("UserId")),
     )
 
 
@@ -162,19 +175,39 @@ def read_records(body: bytes) -> tuple[int | None, tuple[CallRecord, ...]] | Non
     return said, tuple(_record(item) for item in items if isinstance(item, dict))
 
 
-def clean_message(text: str) -> str:
-    """Make a foreign text fit for logs: one line, not long, numbers that may be phones masked."""
-    line = _UNPRINTABLE.sub(" ", text).strip()
-    return _LONG_NUMBER.sub(lambda number: mask_number(number.group()), line)[:_MAX_MESSAGE]
-
-
 def _record(row: Mapping[str, Any]) -> CallRecord:
-    times = (_instant(row.get("SubmitTime")), _instant(row.get("CallStartTime")))
+    times = (instant(row.get("SubmitTime")), instant(row.get("CallStartTime")))
+    placed_at = next((time for time in times if time), None)
     return CallRecord(
-        task_no=_id(row.get("TaskNo")),
-        phone=PhoneNumber(_id(row.get("Phone"))),
-        template_id=_id(row.get("TemplateId")),
-        placed_at=next((time for time in times if time), None),
+        task_no=identifier(row.get("TaskNo")),
+        phone=PhoneNumber(identifier(row.get("Phone"))),
+        template_id=identifier(row.get("TemplateId")),
+        placed_at=placed_at,
+        receipt=_receipt(row, placed_at),
+    )
+
+
+def _receipt(row: Mapping[str, Any], placed_at: datetime | None) -> Receipt | None:
+    """Return what a record says of its call's result; None while the vendor does not know it.
+
+    Result 3 means "unknown" before the carrier's report too: it is a result once there is a
+    ReceiveTime. What a call is billed at is not told in so many words; started periods are.
+    """
+    received_at = instant(row.get("ReceiveTime"))
+    result, description = read_result(
+        row.get("ReceiptResult"), clean_message(text(row.get("ReceiptDesc")))
+    )
+    heard_at = received_at or instant(row.get("CallEndTime")) or placed_at
+    if heard_at is None or (result is Result.UNREPORTED and received_at is None):
+        return None
+    answered = result is Result.ANSWERED
+    period = count(row.get("BillPeriod"))
+    return Receipt(
+        result=result,
+        received_at=heard_at,
+        talk_seconds=count(row.get("Duration")) if answered else 0,
+        billed=-(-count(row.get("BillSecond")) // period) if period else 0,
+        description=description,
     )
 
 
@@ -192,23 +225,6 @@ def _ret_code(value: object) -> int | None:
         return None
     text = str(value) if isinstance(value, str) or abs(value) < 10**9 else ""
     return int(text) if _RET_CODE.fullmatch(text) else None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _id(value: object) -> str:
-    text = str(value) if isinstance(value, int) else _text(value)
-    return _UNPRINTABLE.sub("", text).strip()[:_MAX_ID]
-
-
-def _instant(value: object) -> datetime | None:
-    """Read an epoch time, in milliseconds or seconds; 0 stands for no time."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e14:
-        return None
-    seconds = value / 1000 if value >= _MILLISECONDS_FROM else value
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def inflate(encoding: str, raw: bytes) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapter.durations import format_duration
 from adapter.model import Timing
-from adapter.preview import Lead, Preview, Said, Sample
+from adapter.preview import Lead, Preview, Said, Sample, StepPreview
 from adapter.rendering.render import Rendered
 from adapter.views.values import Json, maybe_shown, shown
 
@@ -43,18 +43,33 @@ def timing(knobs: Timing) -> Json:
 
 
 def _lead(lead: Lead) -> Json:
+    receiver = lead.receiver
     return {
         "route": lead.route.id,
         "matchers": [str(matcher) for matcher in lead.route.matchers],
-        "receiver": lead.receiver.name,
+        "receiver": receiver.name,
         "group_labels": dict(lead.group_labels),
         "timing": timing(lead.route.timing),
         "muted_by": list(lead.muted_by),
-        "called": bool(lead.said),
+        "called": lead.due_at is not None,
+        "shadow": lead.shadow,
         "reason": str(lead.reason),
         "detail": lead.detail,
         "due_at": maybe_shown(lead.due_at),
-        "calls": [_said(said) for said in lead.said],
+        "steps": [_step(step) for step in lead.steps],
+        "steps_of": len(receiver.escalation),
+        "repeat": receiver.repeat,
+        "exhausted_at": maybe_shown(lead.exhausted_at),
+        "fallback": receiver.fallback_webhook is not None,
+    }
+
+
+def _step(step: StepPreview) -> Json:
+    return {
+        "step": step.number,
+        "at": shown(step.at),
+        "skipped": step.skipped,
+        "calls": [_said(said) for said in step.said],
     }
 
 
@@ -64,6 +79,7 @@ def _said(said: Said) -> Json:
         "phone": str(said.person.phone),
         "template": said.template.name,
         "template_id": said.template.id,
+        "silent_until": maybe_shown(said.silent_until),
     } | _rendered(said.rendered)
 
 

@@ -9,13 +9,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from adapter.errors import NotFound, NotPossible
-from adapter.model import Attempt, Call, CallState, Episode, Page, Reason
+from adapter.model import (
+    Attempt,
+    Call,
+    CallState,
+    Episode,
+    Event,
+    EventKind,
+    Page,
+    Reason,
+    Receipt,
+)
 from adapter.store.session import Rejected, Session
 from adapter.views.values import Json, mask_phones, maybe_shown, shown
 
 MOST_LISTED = 500  # rows of one answer, whatever is asked for
 DEFAULT_LISTED = 50
 
+SUBMITTED = "submitted"  # the vendor took the call and has reported nothing yet
 _ALERTS_SHOWN = 100  # of one page
 _RETRIED = (CallState.REFUSED, CallState.GAVE_UP, CallState.CANCELLED)
 
@@ -43,8 +54,8 @@ def page(session: Session, page_id: str) -> Json:
     }
 
 
-def acknowledge(session: Session, page_id: str, now: datetime) -> Json:
-    """Note that somebody has taken the page; a second time changes nothing.
+def acknowledge(session: Session, page_id: str, now: datetime, by: str) -> Json:
+    """Note who has taken the page; a second time changes nothing.
 
     Raises NotFound, NotPossible.
     """
@@ -52,7 +63,7 @@ def acknowledge(session: Session, page_id: str, now: datetime) -> Json:
     if found.closed_at is not None:
         raise NotPossible(f"page {found.id} is closed since {shown(found.closed_at)}")
     if found.acknowledged_at is None:
-        session.acknowledge(found.id, now)
+        session.acknowledge(found.id, now, by)
     return page(session, found.id)
 
 
@@ -78,6 +89,12 @@ def _page(page: Page, firing: int) -> Json:
         "opened_at": shown(page.opened_at),
         "confirmed_at": shown(page.confirmed_at),
         "acknowledged_at": maybe_shown(page.acknowledged_at),
+        "acknowledged_by": page.acknowledged_by,
+        "step": None if page.step is None else page.step + 1,
+        "step_until": maybe_shown(page.step_until),
+        "run": page.run,
+        "repeats_left": page.repeats_left,
+        "exhausted_at": maybe_shown(page.exhausted_at),
         "closed_at": maybe_shown(page.closed_at),
         "truncated": page.truncated,
     }
@@ -86,7 +103,9 @@ def _page(page: Page, firing: int) -> Json:
 def _page_state(page: Page) -> str:
     if page.closed_at is not None:
         return "closed"
-    return "open" if page.acknowledged_at is None else "acknowledged"
+    if page.acknowledged_at is not None:
+        return "acknowledged"
+    return "open" if page.exhausted_at is None else "exhausted"
 
 
 def _alert(episode: Episode) -> Json:
@@ -122,20 +141,26 @@ def call(session: Session, call_id: str) -> Json:
     page = session.page(found.page_id) if found.page_id else None
     firing = session.firing_in([page.id]).get(page.id, 0) if page else 0
     attempts = session.attempts_of(found)
+    told = [event_line(event) for event in session.events_of(call_id=found.id)]
+    history = sorted([*history_of(found, attempts), *told], key=lambda event: str(event["at"]))
     return _call(found) | {
         "page_of_call": _page(page, firing) if page else None,
         "alerts_named": [_alert(episode) for episode in _named(session, found)],
         "attempts_made": [_attempt(attempt) for attempt in attempts],
-        "history": sorted(_history(found, attempts), key=lambda event: str(event["at"])),
+        "history": history,
     }
 
 
-def retry(session: Session, call_id: str, now: datetime) -> Json:
+def retry(session: Session, call_id: str, now: datetime, by: str) -> Json:
     """Make a call that ended without reaching anyone due now. Raises NotFound, NotPossible."""
     found = _find_call(session, call_id)
     if found.state not in _RETRIED or not session.retry(found.id, now):
         states = ", ".join(_RETRIED[:-1]) + f" or {_RETRIED[-1]}"
         raise NotPossible(f"call {found.id} is {found.state}; only one that is {states} is retried")
+    retried = Event(
+        at=now, kind=EventKind.RETRIED, page_id=found.page_id, call_id=found.id, actor=by
+    )
+    session.tell(retried)
     return call(session, found.id)
 
 
@@ -153,7 +178,7 @@ def _named(session: Session, call: Call) -> list[Episode]:
     """The alerts that the call named, or would name if it were made now."""
     if call.page_id is None:
         return []
-    if call.named_through is None:
+    if call.state is CallState.WAITING or call.named_through is None:
         return session.alerts_named_by(call)[:_ALERTS_SHOWN]
     heard = max(_heard_before(session, call, call.page_id), default=0)
     alerts = session.episodes_of(call.page_id, MOST_LISTED)
@@ -181,6 +206,9 @@ def _call(call: Call) -> Json:
         "phone": str(call.phone),
         "reason": str(call.reason),
         "state": str(call.state),
+        "result": result_of(call),
+        "step": None if call.step is None else call.step + 1,
+        "run": call.run,
         "created_at": shown(call.created_at),
         "due_at": shown(call.due_at),
         "limited_until": maybe_shown(call.limited_until),
@@ -190,6 +218,13 @@ def _call(call: Call) -> Json:
         "bundled_into": call.bundled_into,
         "note": call.note,
     }
+
+
+def result_of(call: Call) -> str:
+    """Return what became of a call: what was reported, else that it is submitted; "": neither."""
+    if call.result is not None:
+        return str(call.result)
+    return SUBMITTED if call.state is CallState.ACCEPTED else ""
 
 
 def _attempt(attempt: Attempt) -> Json:
@@ -204,21 +239,36 @@ def _attempt(attempt: Attempt) -> Json:
         "session_no": attempt.session_no,
         "template_id": attempt.template_id,
         "params": list(attempt.params),
+        "receipt": None if attempt.receipt is None else _receipt(attempt.receipt),
     }
 
 
-def _history(call: Call, attempts: Sequence[Attempt]) -> Iterator[Json]:
-    """What happened to a call, as far as the store keeps it."""
-    yield _event(call.created_at, "owed", str(call.reason))
+def _receipt(receipt: Receipt) -> Json:
+    return {
+        "result": str(receipt.result),
+        "talk_seconds": receipt.talk_seconds,
+        "billed": receipt.billed,
+        "code": receipt.code,
+        "description": receipt.description,
+        "received_at": shown(receipt.received_at),
+    }
+
+
+def history_of(call: Call, attempts: Sequence[Attempt]) -> Iterator[Json]:
+    """Tell what happened to a call, as far as its rows keep it; in no order."""
+    step = "" if call.step is None else f", step {call.step + 1} of run {call.run}"
+    yield _event(call.created_at, "owed", f"{call.reason}{step}")
     for number, attempt in enumerate(attempts, start=1):
         yield _event(attempt.started_at, "sending", f"attempt {number}, UserId {attempt.id}")
         if attempt.finished_at is not None:
-            yield _event(attempt.finished_at, attempt.outcome or "no outcome", _answer(attempt))
+            shadowed = attempt.outcome == CallState.SHADOWED
+            detail = call.note if shadowed else _answer(attempt)
+            yield _event(attempt.finished_at, attempt.outcome or "no outcome", detail)
     if call.settled_at is not None:
         if not attempts or attempts[-1].outcome != call.state:  # else it has been told just now
             yield _event(call.settled_at, str(call.state), call.note)
     elif call.state is CallState.WAITING:
-        yield _event(call.due_at, "due", _waits(call))
+        yield _event(call.due_at, "due", waits_for(call))
     elif call.state is CallState.UNKNOWN:
         yield _event(call.due_at, "look-up due", call.note)
 
@@ -227,14 +277,21 @@ def _event(at: datetime, event: str, detail: str) -> Json:
     return {"at": shown(at), "event": event, "detail": detail}
 
 
+def event_line(event: Event) -> Json:
+    """Return an event as a line of a history."""
+    by = f"by {event.actor}" if event.actor else ""
+    return _event(event.at, str(event.kind), ", ".join(filter(None, (event.detail, by))))
+
+
 def _answer(attempt: Attempt) -> str:
     code = "no RetCode" if attempt.ret_code is None else f"RetCode {attempt.ret_code}"
     return f"{code} {attempt.message}".strip()
 
 
-def _waits(call: Call) -> str:
+def waits_for(call: Call) -> str:
+    """Return why a waiting call is not made now; "": its time has not come."""
     if call.limited_until is not None and call.limited_until >= call.due_at:
-        return "its person was called often enough for now"
+        return "held back: its person's limit, or its template's hours"
     return call.note
 
 

@@ -6,13 +6,17 @@
     GET  /api/v1/calls/{id}                       POST /api/v1/calls/{id}/retry
     GET  /api/v1/rejected?limit=                  POST /api/v1/routes/test
     GET  /api/v1/rejected/{id}
+    GET  /api/v1/explain?page= | fingerprint= | label=name=value&label=…
+    GET  /api/v1/oncall?at=&days=&schedule=
+    GET  /api/v1/overrides                        POST /api/v1/overrides
+                                                  DELETE /api/v1/overrides/{id}
 
 Wrong parameters get 400 with what was expected, unknown ids 404, what cannot be done now 409.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -23,17 +27,17 @@ from adapter.authentication import Credentials
 from adapter.clock import Clock
 from adapter.config.policy import Policy
 from adapter.errors import NotFound, NotPossible
-from adapter.model import CallState
+from adapter.on_call import Feeds, no_feeds, roster_at, standing_overrides
 from adapter.preview import preview
 from adapter.store.session import Session
 from adapter.store.store import Store
-from adapter.views import previews, stored
-from adapter.views.stored import DEFAULT_LISTED, MOST_LISTED
+from adapter.views import previews, schedules, stored, stories
 from adapter.views.values import Json
+from adapter.web.asking import Query, check_time, decoded, labels_of, quoted
 from adapter.web.guard import Refusal, admit
 
 _MOST_BODY_BYTES = 64 * 1024
-_LONGEST_SHOWN = 80  # characters of a wrong value that are shown
+_BY_API = "api"  # who took a page, where all that is known is how they came in
 
 Handler = Callable[[Request, bytes], Awaitable[Json]]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -47,6 +51,16 @@ class RouteTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     at: datetime | None = None  # None: now
 
 
+class NewOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `POST /api/v1/overrides` takes."""
+
+    schedule: str
+    person: str
+    until: datetime
+    from_: datetime | None = msgspec.field(name="from", default=None)  # None: now
+    by: str = ""  # who asks, for the story
+
+
 class Api:
     """The endpoints. `credentials` None: anyone may; `wake` says that a call may be due."""
 
@@ -57,7 +71,10 @@ class Api:
         clock: Clock,
         credentials: Callable[[], Credentials | None],
         wake: Callable[[], None],
+        new_id: Callable[[], str],
+        feeds: Feeds = no_feeds,
     ) -> None:
+        self._new_id, self._feeds = new_id, feeds
         self._store, self._policy, self._clock = store, policy, clock
         self._credentials, self._wake = credentials, wake
 
@@ -67,11 +84,16 @@ class Api:
             ("GET", "/pages", self._pages),
             ("GET", "/pages/{id}", self._page),
             ("POST", "/pages/{id}/acknowledge", self._acknowledge),
+            ("GET", "/explain", self._explain),
             ("GET", "/calls", self._calls),
             ("GET", "/calls/{id}", self._call),
             ("POST", "/calls/{id}/retry", self._retry),
             ("GET", "/rejected", self._rejected),
             ("GET", "/rejected/{id}", self._rejected_body),
+            ("GET", "/oncall", self._oncall),
+            ("GET", "/overrides", self._overrides),
+            ("POST", "/overrides", self._add_override),
+            ("DELETE", "/overrides/{id}", self._remove_override),
             ("POST", "/routes/test", self._routes_test),
         )
         return [
@@ -101,7 +123,7 @@ class Api:
     # --- looking ---
 
     async def _pages(self, request: Request, _body: bytes) -> Json:
-        given = _Query(request.query_params, ("open", "limit"))
+        given = Query(request.query_params, ("open", "limit"))
         only_open, limit = given.flag("open"), given.limit()
         return await self._store.read(
             lambda session: stored.pages(session, only_open=only_open, limit=limit)
@@ -111,7 +133,7 @@ class Api:
         return await self._about(request, stored.page)
 
     async def _calls(self, request: Request, _body: bytes) -> Json:
-        given = _Query(request.query_params, ("filter", "state", "page", "limit"))
+        given = Query(request.query_params, ("filter", "state", "page", "limit"))
         text, page_id = given.text("filter"), given.text("page") or None
         states, limit = given.states(), given.limit()
         return await self._store.read(
@@ -124,17 +146,17 @@ class Api:
         return await self._about(request, stored.call)
 
     async def _rejected(self, request: Request, _body: bytes) -> Json:
-        limit = _Query(request.query_params, ("limit",)).limit()
+        limit = Query(request.query_params, ("limit",)).limit()
         return await self._store.read(lambda session: stored.rejected(session, limit))
 
     async def _rejected_body(self, request: Request, _body: bytes) -> Json:
         number = request.path_params["id"]
         if not number.isdecimal() or len(number) > 18:
-            raise NotFound(f"there is no refused body {_quoted(number)}; ids are numbers")
+            raise NotFound(f"there is no refused body {quoted(number)}; ids are numbers")
         return await self._store.read(lambda session: stored.rejected_body(session, int(number)))
 
     async def _about(self, request: Request, view: Callable[[Session, str], Json]) -> Json:
-        _Query(request.query_params, ())
+        Query(request.query_params, ())
         wanted = request.path_params["id"]
         return await self._store.read(lambda session: view(session, wanted))
 
@@ -142,70 +164,79 @@ class Api:
 
     async def _acknowledge(self, request: Request, _body: bytes) -> Json:
         wanted, now = request.path_params["id"], self._clock()
-        return await self._store.write(lambda session: stored.acknowledge(session, wanted, now))
+        return await self._store.write(
+            lambda session: stored.acknowledge(session, wanted, now, _BY_API)
+        )
 
     async def _retry(self, request: Request, _body: bytes) -> Json:
         wanted, now = request.path_params["id"], self._clock()
-        answer = await self._store.write(lambda session: stored.retry(session, wanted, now))
+        answer = await self._store.write(
+            lambda session: stored.retry(session, wanted, now, _BY_API)
+        )
         self._wake()
         return answer
 
+    async def _explain(self, request: Request, _body: bytes) -> Json:
+        given = Query(request.query_params, ("page", "fingerprint", "label"))
+        page, fingerprint = given.text("page"), given.text("fingerprint")
+        labels = labels_of(request.query_params.getlist("label"))
+        if [bool(page), bool(fingerprint), bool(labels)].count(True) != 1:
+            raise Refusal(400, "ask with one of page, fingerprint, or label=name=value")
+        if page:
+            return await self._store.read(lambda session: stories.explain_page(session, page))
+        return await self._store.read(
+            lambda session: stories.explain_alert(session, labels, fingerprint)
+        )
+
+    # --- who is on call ---
+
+    async def _oncall(self, request: Request, _body: bytes) -> Json:
+        given = Query(request.query_params, ("at", "days", "schedule"))
+        at = given.instant("at") or self._clock()
+        days = given.number("days", default=14, most=schedules.MOST_DAYS)
+        only = request.query_params.getlist("schedule")
+        policy = self._policy()
+        overrides = await self._store.read(lambda session: standing_overrides(session, policy, at))
+        return schedules.plan(policy, overrides, self._feeds(), at, days, only)
+
+    async def _overrides(self, request: Request, _body: bytes) -> Json:
+        Query(request.query_params, ())
+        now = self._clock()
+        return await self._store.read(lambda session: schedules.overrides(session, now))
+
+    async def _add_override(self, _request: Request, body: bytes) -> Json:
+        expected = '{"schedule": …, "person": …, "until": RFC 3339, "from": RFC 3339}'
+        asked, now = decoded(body, NewOverride, expected), self._clock()
+        starts_at = asked.from_ or now
+        for name, at in (("from", starts_at), ("until", asked.until)):
+            check_time(name, at)
+        return await self._store.write(
+            lambda session: schedules.add_override(
+                session,
+                self._policy(),
+                schedule=asked.schedule,
+                person=asked.person,
+                starts_at=starts_at,
+                ends_at=asked.until,
+                now=now,
+                by=asked.by or _BY_API,
+                new_id=self._new_id,
+            )
+        )
+
+    async def _remove_override(self, request: Request, _body: bytes) -> Json:
+        wanted, now = request.path_params["id"], self._clock()
+        return await self._store.write(
+            lambda session: schedules.remove_override(session, wanted, now, _BY_API)
+        )
+
     async def _routes_test(self, _request: Request, body: bytes) -> Json:
-        try:
-            asked = msgspec.json.decode(body, type=RouteTest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            expected = '{"labels": {"name": "value"}, "annotations": {…}, "at": RFC 3339}'
-            raise Refusal(400, f"expected {expected}: {error}") from None
+        expected = '{"labels": {"name": "value"}, "annotations": {…}, "at": RFC 3339}'
+        asked, policy = decoded(body, RouteTest, expected), self._policy()
         at = asked.at or self._clock()
-        if at.tzinfo is None:
-            raise Refusal(400, "at: expected a time with its zone: 2026-11-24T03:00:00+08:00")
-        return previews.preview(preview(self._policy(), asked.labels, asked.annotations, at))
-
-
-class _Query:
-    """Reads a request's query parameters; whatever is wrong with one is a Refusal."""
-
-    def __init__(self, given: Mapping[str, str], known: Sequence[str]) -> None:
-        self._given = given
-        for name in given:
-            if name not in known:
-                there = ", ".join(known) or "none"
-                raise Refusal(400, f"there is no parameter {_quoted(name)}; there is: {there}")
-
-    def text(self, name: str) -> str:
-        """Return the parameter; "" where it is not given."""
-        return self._given.get(name, "").strip()
-
-    def flag(self, name: str) -> bool:
-        """Return whether the parameter says true."""
-        words = {"": False, "false": False, "0": False, "true": True, "1": True}
-        if self.text(name) not in words:
-            raise _wrong(name, "true or false", self.text(name))
-        return words[self.text(name)]
-
-    def limit(self) -> int:
-        """Return how many rows are wanted."""
-        text = self.text("limit")
-        if not text:
-            return DEFAULT_LISTED
-        fits = text.isascii() and text.isdecimal() and len(text) < 9
-        if not fits or not 1 <= int(text) <= MOST_LISTED:
-            raise _wrong("limit", f"a whole number from 1 to {MOST_LISTED}", text)
-        return int(text)
-
-    def states(self) -> list[CallState]:
-        """Return the states wanted, given as `state=waiting,unknown`; none: all."""
-        names = [name.strip() for name in self.text("state").split(",") if name.strip()]
-        known = [str(state) for state in CallState]
-        for name in names:
-            if name not in known:
-                raise _wrong("state", f"one of {', '.join(known)}", name)
-        return [CallState(name) for name in names]
-
-
-def _wrong(name: str, expected: str, found: str) -> Refusal:
-    return Refusal(400, f"{name}: expected {expected}, found {_quoted(found)}")
-
-
-def _quoted(text: str) -> str:
-    return repr(text[:_LONGEST_SHOWN])
+        check_time("at", at)
+        overrides = await self._store.read(lambda session: standing_overrides(session, policy, at))
+        found = preview(
+            policy, asked.labels, asked.annotations, at, roster_at(policy, overrides, self._feeds)
+        )
+        return previews.preview(found)

@@ -17,7 +17,10 @@ from adapter.model import Source
 from adapter.web.api import Api
 from adapter.web.guard import Refusal
 from adapter.web.hooks import Hooks
+from adapter.web.links import Links
 from adapter.web.operations import Operations
+from adapter.web.receipts import PATH as RECEIPTS_PATH
+from adapter.web.receipts import ReceiptHook
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -25,11 +28,20 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _RETRY_AFTER_SECONDS = "5"
 
 
-def create_app(hooks: Hooks, operations: Operations, api: Api, metrics: Metrics) -> Starlette:
+def create_app(
+    hooks: Hooks,
+    operations: Operations,
+    api: Api,
+    receipts: ReceiptHook,
+    links: Links,
+    metrics: Metrics,
+) -> Starlette:
     """Put the endpoints together. The application owns nothing and starts nothing."""
     paths: Sequence[tuple[str, Endpoint, list[str]]] = (
         ("/v1/alertmanager", hooks.endpoint(Source.ALERTMANAGER), ["POST"]),
         ("/v1/grafana", hooks.endpoint(Source.GRAFANA), ["POST", "PUT"]),
+        (RECEIPTS_PATH, receipts.endpoint, ["POST"]),
+        *links.paths(),
         ("/-/healthy", operations.healthy, ["GET"]),
         ("/-/ready", operations.ready, ["GET"]),
         ("/-/reload", operations.reload, ["POST"]),

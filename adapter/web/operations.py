@@ -7,6 +7,7 @@ there is just when alerts must be taken in.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -72,7 +73,14 @@ class Operations:
             )
             for state, count in states:
                 self._metrics.calls_open.labels(state).set(count)
-            waited = now - queue.oldest_due_at if queue.oldest_due_at else now - now
-            self._metrics.oldest_due.set(waited.total_seconds())
+            self._metrics.oldest_due.set(_age(queue.oldest_due_at, now))
             self._metrics.pages_open.set(queue.open_pages)
+            self._metrics.pages_unacknowledged.set(queue.unacknowledged_pages)
+            self._metrics.pages_exhausted.set(queue.exhausted_pages)
+            self._metrics.oldest_unacknowledged.set(_age(queue.oldest_unacknowledged_at, now))
         return Response(self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _age(since: datetime | None, now: datetime) -> float:
+    """Return for how many seconds something has been so; 0: it is not."""
+    return 0.0 if since is None else (now - since).total_seconds()

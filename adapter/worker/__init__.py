@@ -1,1 +1,5 @@
-"""Makes the calls that are owed: `claiming`, `pace`, the `worker` itself, and its `reporting`."""
+"""Makes the calls that are owed.
+
+`escalating` takes steps, `claiming` takes calls, `pace` says how fast, the `worker` itself sends
+and settles, and `reporting` tells of it all.
+"""

@@ -12,13 +12,15 @@ from msgspec.structs import replace
 
 from adapter.config.policy import Policy
 from adapter.delivery.policy import UvmsSettings
-from adapter.model import Attempt, Call, CallState, Person, Reason, Record
+from adapter.model import Attempt, Call, CallState, Mode, Person, Reason, Record
 from adapter.paging import limited_until
+from adapter.rendering.hours import next_usable, usable_template
 from adapter.rendering.render import Rendered, render
 from adapter.rendering.templates import VoiceTemplate
 from adapter.rendering.views import RenderContext
 from adapter.store.session import Session
 from adapter.uvms.wire import SendRequest
+from adapter.worker.pace import in_window
 
 _LEASE_MARGIN = timedelta(seconds=10)
 _MANY_ALERTS = 1_000  # a call that names more is claimed alone: loading them takes its time
@@ -40,7 +42,13 @@ class Claimed(Record):
     ready: tuple[Ready, ...] = ()
     limited: int = 0  # calls that wait for a limit now
     ended: tuple[tuple[Call, CallState, str], ...] = ()  # without a request, and why
+    postponed: int = 0  # calls whose words may not be said before their template's hours
     alerts: int = 0  # how many had to be loaded
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything changed: there may be more to claim."""
+        return bool(self.ready or self.limited or self.ended or self.postponed)
 
 
 def claim(
@@ -48,16 +56,22 @@ def claim(
 ) -> Claimed:
     """Claim at most so many calls, of different phones, and write their attempts down."""
     claimed = Claimed()
-    for due in session.due_phones(now):
+    most, window = in_window(policy.requests_per_second)
+    slots = min(slots, session.within_pace(most, now - timedelta(seconds=window), slots))
+    for due in session.due_phones(now) if slots else ():
         if len(claimed.ready) == slots:
             break
+        if not session.lock_phone(due.phone, now):
+            continue
         dialled = session.dialled_since(due.phone, now - timedelta(days=1))
         until = limited_until(dialled, policy.limits, now)
         if until is not None:
             limited = session.limit(due.phone, now, until)
             claimed = replace(claimed, limited=claimed.limited + limited)
             continue
-        lead = session.due_calls(due.phone, now, 1)[0]
+        lead = next(iter(session.due_calls(due.phone, now, 1)), None)
+        if lead is None:
+            continue  # another replica was faster
         if session.alike(lead, now) >= policy.limits.bundle_above:
             lead = session.bundle(lead, now)
         claimed = _prepare(session, policy, lead, claimed, now, new_id)
@@ -75,16 +89,19 @@ def _prepare(
     new_id: Callable[[], str],
 ) -> Claimed:
     """Render the call as things stand now, and write its attempt down."""
-    template = _template(policy, call)
-    if template is None:
+    name = _template_name(policy, call)
+    if name not in policy.voice_templates:
         note = f"receiver {call.receiver!r} has no voice template in routes.yaml any more"
-        session.end(call, CallState.REFUSED, now, note)
-        return replace(claimed, ended=(*claimed.ended, (call, CallState.REFUSED, note)))
+        return _end(session, call, CallState.REFUSED, note, claimed, now)
+    template = usable_template(policy.voice_templates, name, now)
+    if template is None:
+        until = next_usable(policy.voice_templates, name, now)
+        waiting = session.postpone(call, now, until, f"voice template {name!r} has hours")
+        return replace(claimed, postponed=claimed.postponed + waiting)
     alerts = session.alerts_named_by(call) if call.page_id else []
     if call.page_id and not alerts:
-        note = "its alerts resolved before it was made"
-        session.end(call, CallState.CANCELLED, now, note)
-        return replace(claimed, ended=(*claimed.ended, (call, CallState.CANCELLED, note)))
+        note = "its alerts resolved, or somebody took them, before it was made"
+        return _end(session, call, CallState.CANCELLED, note, claimed, now)
     claimed = replace(claimed, alerts=claimed.alerts + len(alerts))
     page = session.page(call.page_id) if call.page_id else None
     rendered = render(
@@ -107,6 +124,8 @@ def _prepare(
     )
     if not session.begin(call, attempt, now + lease(policy.uvms)):
         return claimed  # somebody else makes it
+    if policy.receivers[call.receiver].mode is Mode.SHADOW:
+        return _shadow(session, call, attempt, claimed, now)
     ready = Ready(
         call=replace(call, attempts=call.attempts + 1),
         attempt=attempt,
@@ -117,9 +136,32 @@ def _prepare(
     return replace(claimed, ready=(*claimed.ready, ready))
 
 
+def _end(
+    session: Session, call: Call, state: CallState, note: str, claimed: Claimed, now: datetime
+) -> Claimed:
+    """End a call for which no request leaves."""
+    session.end(call, state, now, note)
+    return replace(claimed, ended=(*claimed.ended, (call, state, note)))
+
+
+def _shadow(
+    session: Session, call: Call, attempt: Attempt, claimed: Claimed, now: datetime
+) -> Claimed:
+    """Record a call as it would have been made, and dial nobody."""
+    note = "not dialled: its receiver is in shadow mode"
+    session.finish_attempt(replace(attempt, finished_at=now, outcome=CallState.SHADOWED))
+    session.settle(attempt.id, CallState.SHADOWED, now=now, due_at=None, note=note)
+    return replace(claimed, ended=(*claimed.ended, (call, CallState.SHADOWED, note)))
+
+
 def longest_request(uvms: UvmsSettings) -> timedelta:
     """How long a request can take at the most: a slot, TCP, TLS and writing, then the answer."""
     return 4 * uvms.connect_timeout + uvms.read_timeout
+
+
+def leave_within(uvms: UvmsSettings) -> timedelta:
+    """How long after its claim a request may leave: its answer then comes within the lease."""
+    return 4 * uvms.connect_timeout + _LEASE_MARGIN / 2
 
 
 def lease(uvms: UvmsSettings) -> timedelta:
@@ -127,14 +169,13 @@ def lease(uvms: UvmsSettings) -> timedelta:
     return longest_request(uvms) + _LEASE_MARGIN
 
 
-def _template(policy: Policy, call: Call) -> VoiceTemplate | None:
+def _template_name(policy: Policy, call: Call) -> str:
+    """Return the name of the voice template of the call's words; "": there is none any more."""
     receiver = policy.receivers.get(call.receiver)
     if receiver is None:
-        return None
+        return ""
     resolved = call.reason is Reason.RESOLVED
-    return policy.voice_templates.get(
-        receiver.resolved_template if resolved else receiver.voice_template
-    )
+    return receiver.resolved_template if resolved else receiver.voice_template
 
 
 def _request(policy: Policy, call: Call, template: VoiceTemplate, attempt: Attempt) -> SendRequest:

@@ -8,8 +8,9 @@ from adapter.delivery.records import LookUp
 from adapter.delivery.settling import Redial, Settlement
 from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
-from adapter.model import Attempt, Call, CallState, Reason
+from adapter.model import Attempt, Call, CallState, EventKind, Reason
 from adapter.worker.claiming import Claimed
+from adapter.worker.escalating import Escalated
 
 _log = logger(__name__)
 
@@ -25,12 +26,16 @@ class Reporter:
         """Tell of calls that wait for a limit, that ended unsent, and of words that were mended."""
         if claimed.limited:
             self._metrics.calls_limited.inc(claimed.limited)
+        if claimed.postponed and self._news.is_news("hours", claimed.postponed):
+            _log.warning(
+                "calls wait for the hours of their voice template", calls=claimed.postponed
+            )
         for call, state, note in claimed.ended:
             self._metrics.calls.labels(state).inc()
             report = _log.error if state is CallState.REFUSED else _log.info
             report("call ended", call=call.id, person=call.person, state=state, note=note)
         for ready in claimed.ready:
-            if ready.call.reason is Reason.TEST:
+            if ready.call.reason in (Reason.TEST, Reason.DRILL):
                 continue  # it names no alert, so that its parameters have to be made up
             self._metrics.template_errors.inc(len(ready.rendered.errors))
             for repair in ready.rendered.repairs:
@@ -39,6 +44,28 @@ class Reporter:
                 thing = f"template {ready.call.receiver}"
                 if self._news.is_news(thing, error):
                     _log.error("template parameter replaced", call=ready.call.id, error=error)
+
+    def escalated(self, escalated: Escalated) -> None:
+        """Tell of steps that were taken, and of pages that nobody was reached for."""
+        self._metrics.escalations.inc(escalated.count(EventKind.STEP))
+        self._metrics.nobody_on_call.inc(escalated.count(EventKind.SKIPPED))
+        self._metrics.acknowledgements.labels("call").inc(escalated.acknowledged)
+        for page in escalated.exhausted:
+            self._metrics.escalations_exhausted.inc()
+            _log.error(
+                "nobody was reached: the escalation is exhausted",
+                page=page.id,
+                receiver=page.receiver,
+                group_labels=dict(page.group_labels),
+                run=page.run,
+            )
+        for move in escalated.moves:
+            for event in move.events:
+                if event.kind in (EventKind.STEP, EventKind.SKIPPED):
+                    report = _log.info if event.kind is EventKind.STEP else _log.warning
+                    report("escalation", page=move.page.id, kind=event.kind, detail=event.detail)
+            if move.acknowledged_by:
+                _log.info("page acknowledged", page=move.page.id, by=move.acknowledged_by)
 
     def attempted(
         self,

@@ -22,16 +22,18 @@ from adapter.config.policy import Policy
 from adapter.delivery.account import Account, Trouble, let_out, may_send, settle_account
 from adapter.delivery.outcomes import Answer, Failure, Outcome, classify
 from adapter.delivery.policy import UvmsSettings
-from adapter.delivery.records import Records, look_up, record_window
+from adapter.delivery.records import LookUp, Records, look_up, record_window
 from adapter.delivery.settling import Redial, Settlement, reconcile, settle
 from adapter.errors import StoreUnavailable
 from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
-from adapter.model import Attempt, Call, CallState
+from adapter.model import Attempt, Call, CallState, Event, EventKind
+from adapter.on_call import Feeds, no_feeds
 from adapter.store.session import Session
 from adapter.store.store import Store
 from adapter.uvms.wire import RecordQuery, SendRequest
-from adapter.worker.claiming import Ready, claim, lease, longest_request
+from adapter.worker.claiming import Ready, claim, lease, leave_within, longest_request
+from adapter.worker.escalating import escalate
 from adapter.worker.pace import Pace
 from adapter.worker.reporting import Reporter
 
@@ -65,7 +67,11 @@ class Worker:
         clock: Clock,
         new_id: Callable[[], str],
         chance: Callable[[], float],
+        feeds: Feeds = no_feeds,
+        exhausted: Callable[[], None] = lambda: None,
     ) -> None:
+        """Take what it needs; `exhausted` is called when somebody else has to be told of a page."""
+        self._feeds, self._exhausted = feeds, exhausted
         self._store, self._vendor, self._policy, self._metrics = store, vendor, policy, metrics
         self._clock, self._new_id, self._chance = clock, new_id, chance
         self._account = Account(able_since=clock())
@@ -84,6 +90,11 @@ class Worker:
         """Whether the vendor takes calls of our account."""
         return self._account
 
+    @property
+    def able(self) -> bool:
+        """Whether asking the vendor for anything makes sense now."""
+        return self._account.trouble is not Trouble.REFUSED
+
     def wake(self) -> None:
         """Look for due calls now."""
         self._awake.set()
@@ -95,7 +106,8 @@ class Worker:
 
     async def run(self) -> None:
         """Take over what a dead process left behind, then make calls until stopped."""
-        await self._persist(lambda session: self._adopt(session, (), everything=True))
+        alone = self._store.alone  # else others may be sending what we would take over
+        await self._persist(lambda session: self._adopt(session, (), everything=alone))
         async with asyncio.TaskGroup() as tasks:
             housekeeping = tasks.create_task(self._housekeeping(), name="housekeeping")
             while not self._stopping:
@@ -130,6 +142,7 @@ class Worker:
         """Start calls and look-ups; return for how many seconds to sleep."""
         policy, mine = self._policy(), frozenset(self._in_hand)
         await self._store.write(lambda session: self._adopt(session, mine, everything=False))
+        more = await self._escalate(policy)
         if self._account.trouble is Trouble.THROTTLED and not may_send(
             self._account, self._clock()
         ):
@@ -139,7 +152,18 @@ class Worker:
         self._look_ups_first = not self._look_ups_first
         if self._look_ups_first:
             kinds.reverse()
-        return min([await start(tasks, policy) for start in kinds])
+        pauses = [await start(tasks, policy) for start in kinds]
+        return 0.0 if more else min(pauses)
+
+    async def _escalate(self, policy: Policy) -> bool:
+        """Take the steps that are due; return whether there are more."""
+        escalated = await self._store.write(
+            lambda session: escalate(session, policy, self._feeds, self._clock(), self._new_id)
+        )
+        self._report.escalated(escalated)
+        if escalated.exhausted:
+            self._exhausted()
+        return escalated.more
 
     async def _start_calls(self, tasks: asyncio.TaskGroup, policy: Policy) -> float:
         """Start the calls that are due, as far as slots, pace and account allow."""
@@ -153,15 +177,16 @@ class Worker:
         if free < 1:
             return self._pace.pause(policy.requests_per_second, at)
         slots = min(slots, free, 1 if self._account.trouble is not Trouble.NONE else slots)
+        leave_by = at + leave_within(policy.uvms).total_seconds()
         claimed = await self._store.write(
             lambda session: claim(session, policy, slots, self._clock(), self._new_id)
         )
         self._pace.take(len(claimed.ready), at)
         for ready in claimed.ready:
-            self._start(tasks, self._calling, ready.attempt, self._make(ready))
+            self._start(tasks, self._calling, ready.attempt, self._make(ready, leave_by))
         self._report.claimed(claimed)
         # Nothing: the phones that are due are ringing just now, and we wake when they are done.
-        return 0.0 if claimed.ready or claimed.limited or claimed.ended else _POLL_SECONDS
+        return 0.0 if claimed.moved else _POLL_SECONDS
 
     async def _start_look_ups(self, tasks: asyncio.TaskGroup, policy: Policy) -> float:
         """Start the look-ups that are due: half as many at once as calls, and at the same pace."""
@@ -213,15 +238,15 @@ class Worker:
 
     # --- sending ---
 
-    async def _make(self, ready: Ready) -> None:
-        """Send one call and write down what became of it."""
+    async def _make(self, ready: Ready, leave_by: float) -> None:
+        """Send one call, or not if it is late, and write down what became of it."""
         policy = self._policy()
         self._account = let_out(self._account, policy.delivery, self._clock())
         ticket, started = self._account.news, asyncio.get_running_loop().time()
         if ready.first:
             waited = self._clock() - ready.call.created_at
             self._metrics.alert_to_wire.observe(waited.total_seconds())
-        answer = await self._send(ready.request, policy.uvms)
+        answer = await self._send(replace(ready.request, leave_by=leave_by), policy.uvms)
         took = asyncio.get_running_loop().time() - started
         self._metrics.vendor_request_duration.observe(took)
         outcome = classify(answer, policy.delivery.overrides)
@@ -296,7 +321,7 @@ class Worker:
         used, dialled = await self._store.read(
             lambda session: (
                 session.sessions_used(call.phone, since),
-                session.dialled_since(call.phone, earlier),
+                session.requests_since(call.phone, earlier, now),
             )
         )
         found, record = look_up(seen, attempt, call.phone, used, policy.delivery, dialled)
@@ -307,7 +332,9 @@ class Worker:
             attempt = replace(attempt, outcome=Outcome.ACCEPTED)
         elif settlement.redial is Redial.ABSENT:
             attempt = replace(attempt, outcome=Outcome.RETRY)
-        held = await self._persist(lambda session: _settle(session, attempt, settlement, now))
+        held = await self._persist(
+            lambda session: _looked_up(session, call, attempt, found, settlement, now)
+        )
         self._report.looked_up(call, attempt, found, settlement, held)
 
     async def _find(self, query: RecordQuery, uvms: UvmsSettings) -> Records:
@@ -345,10 +372,13 @@ class Worker:
     async def _tidy(self, policy: Policy, now: datetime) -> None:
         """Close what no webhook confirms any more, and forget what ended long ago."""
         stale, old = now - policy.stale_after, now - policy.retention
+        bodies = now - policy.keep_webhooks
         await self._store.write(lambda session: session.close_stale(stale, now))
         pruned = 1
         while pruned:
-            pruned = await self._store.write(lambda session: session.prune(old, _PRUNE_AT_MOST))
+            pruned = await self._store.write(
+                lambda session: session.prune(old, _PRUNE_AT_MOST, webhooks_before=bodies)
+            )
 
 
 def _settle(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
@@ -360,6 +390,26 @@ def _settle(session: Session, attempt: Attempt, settlement: Settlement, now: dat
         due_at=settlement.due_at,
         note=settlement.note,
     )
+
+
+def _looked_up(
+    session: Session,
+    call: Call,
+    attempt: Attempt,
+    found: LookUp,
+    settlement: Settlement,
+    now: datetime,
+) -> bool:
+    session.tell(
+        Event(
+            at=now,
+            kind=EventKind.LOOKED_UP,
+            page_id=call.page_id,
+            call_id=call.id,
+            detail=f"{found}: {settlement.note}",
+        )
+    )
+    return _settle(session, attempt, settlement, now)
 
 
 def _answered(attempt: Attempt, answer: Answer, outcome: Outcome, now: datetime) -> Attempt:

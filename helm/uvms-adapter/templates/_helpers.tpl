@@ -37,6 +37,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "uvms-adapter.commonLabels" . }}
 {{- end }}
 
+{{/* Metadata with labels and annotations of one's own. Takes root, values, and a suffix of the name. */}}
+{{- define "uvms-adapter.extendedMetadata" -}}
+name: {{ include "uvms-adapter.fullname" .root }}{{ default "" .suffix }}
+namespace: {{ include "uvms-adapter.namespace" .root }}
+labels:
+  {{- include "uvms-adapter.labels" .root | nindent 2 }}
+  {{- with .values.labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* The Pod of `helm test`: its labels must not make it an endpoint of the Service. */}}
 {{- define "uvms-adapter.testLabels" -}}
 app.kubernetes.io/name: {{ printf "%s-test" (include "uvms-adapter.name" . | trunc 58 | trimSuffix "-") }}
@@ -89,6 +104,59 @@ rotation needs no restart.
 {{- toYaml $keys }}
 {{- end }}
 
+{{/* How senders of webhooks prove themselves, but for the secrets. */}}
+{{- define "uvms-adapter.webhookEnv" -}}
+{{- with .Values.webhook.username }}
+- name: UVMS_WEBHOOK_USERNAME
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.webhook.hmacHeader }}
+- name: UVMS_WEBHOOK_HMAC_HEADER
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.webhook.hmacTimestampHeader }}
+- name: UVMS_WEBHOOK_HMAC_TIMESTAMP_HEADER
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "uvms-adapter.storeSecretName" -}}
+{{- default (printf "%s-store" (include "uvms-adapter.fullname" .)) .Values.store.existingSecret.name }}
+{{- end }}
+
+{{/* The URLs of PostgreSQL, as YAML: the variable -> the key, which is the name of the mounted file. */}}
+{{- define "uvms-adapter.storeKeys" -}}
+{{- $keys := dict }}
+{{- with .Values.store }}
+{{- if .existingSecret.name }}
+{{- $_ := set $keys "UVMS_DATABASE_URL" .existingSecret.databaseUrlKey }}
+{{- with .existingSecret.listenUrlKey }}
+{{- $_ := set $keys "UVMS_DATABASE_LISTEN_URL" . }}
+{{- end }}
+{{- else }}
+{{- $_ := set $keys "UVMS_DATABASE_URL" "database-url" }}
+{{- if .listenUrl }}
+{{- $_ := set $keys "UVMS_DATABASE_LISTEN_URL" "listen-url" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $keys }}
+{{- end }}
+
+{{/* How many Pods there are; the fewest, where they are scaled. */}}
+{{- define "uvms-adapter.replicas" -}}
+{{- if eq .Values.store.type "sqlite" }}1
+{{- else if .Values.autoscaling.enabled }}{{ .Values.autoscaling.minReplicas }}
+{{- else }}{{ default 2 .Values.replicaCount }}
+{{- end }}
+{{- end }}
+
+{{/* The `job` of our series: what ServiceMonitor or PodMonitor make it, see prometheusRule.selector. */}}
+{{- define "uvms-adapter.job" -}}
+{{- if .Values.podMonitor.enabled }}{{ include "uvms-adapter.namespace" . }}/{{ end }}
+{{- include "uvms-adapter.fullname" . }}
+{{- end }}
+
 {{/* What cannot be checked value by value, and would only end in a Pod that does not start. */}}
 {{- define "uvms-adapter.check" -}}
 {{- $keys := include "uvms-adapter.secretKeys" . | fromYaml }}
@@ -111,6 +179,28 @@ rotation needs no restart.
 {{- fail (printf "secrets.%s is set without secrets.%s: a former secret is accepted only beside the present one" $name (trimSuffix "Previous" $name)) }}
 {{- end }}
 {{- end }}
+{{- range tuple "receiptsSecret" "receiptsSecretPrevious" }}
+{{- $value := index $.Values.secrets . }}
+{{- if and $value (not (regexMatch "^[A-Za-z0-9_-]{16,}$" $value)) }}
+{{- fail (printf "secrets.%s is part of a URL and must not be guessed: take 16 or more of A-Z a-z 0-9 _ -, such as `openssl rand -hex 32` gives" .) }}
+{{- end }}
+{{- end }}
+{{- range tuple "linkSecret" "linkSecretPrevious" }}
+{{- $value := index $.Values.secrets . }}
+{{- if and $value (lt (len $value) 16) }}
+{{- fail (printf "secrets.%s could be guessed: take 16 or more characters, such as `openssl rand -hex 32` gives" .) }}
+{{- end }}
+{{- end }}
+{{- if and (or .Values.receipts.ingress.enabled .Values.receipts.httpRoute.enabled) (not (hasKey $keys "receiptsSecret")) }}
+{{- fail "receipts are let in, and would all be refused: set secrets.receiptsSecret or existingSecret.keys.receiptsSecret" }}
+{{- end }}
+{{- if and (or .Values.links.ingress.enabled .Values.links.httpRoute.enabled) (not (and (hasKey $keys "linkSecret") .Values.links.externalUrl)) }}
+{{- fail "people are let in by links, and none would be made: set links.externalUrl, and secrets.linkSecret or existingSecret.keys.linkSecret" }}
+{{- end }}
+{{- include "uvms-adapter.checkStore" . }}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
+{{- fail "serviceMonitor and podMonitor are both enabled, so everything would be counted twice: keep one of them" }}
+{{- end }}
 {{- if ne (hasKey $keys "publicKey") (hasKey $keys "privateKey") }}
 {{- fail "of publicKey and privateKey only one is set: set both or neither" }}
 {{- end }}
@@ -122,5 +212,42 @@ rotation needs no restart.
 {{- end }}
 {{- if not (or .Values.insecureNoAuth (hasKey $keys "webhookToken") (hasKey $keys "webhookPassword") (hasKey $keys "webhookHmacSecret")) }}
 {{- fail "nobody could post a webhook: set secrets.webhookToken (or a user and password, or an HMAC secret), or existingSecret.name, or insecureNoAuth=true to let anybody ring phones" }}
+{{- end }}
+{{- end }}
+
+{{- define "uvms-adapter.checkStore" -}}
+{{- if eq .Values.store.type "sqlite" }}
+{{- if or (gt (int .Values.replicaCount) 1) .Values.autoscaling.enabled }}
+{{- fail "more than one replica needs store.type=postgresql: one SQLite file serves one process, a second one would not start, or on a volume of its own would ring every phone twice" }}
+{{- end }}
+{{- if or .Values.store.databaseUrl .Values.store.listenUrl .Values.store.existingSecret.name }}
+{{- fail "a database is named, and would not be used: set store.type=postgresql" }}
+{{- end }}
+{{- else }}
+{{- if eq (empty .Values.store.databaseUrl) (empty .Values.store.existingSecret.name) }}
+{{- fail "store.type=postgresql needs one of store.existingSecret.name and store.databaseUrl" }}
+{{- end }}
+{{- if and .Values.store.databaseUrl (not (regexMatch "^postgres(ql)?([+]psycopg)?://" .Values.store.databaseUrl)) }}
+{{- fail "store.databaseUrl is no URL of PostgreSQL: write postgresql://user:password@host/database" }}
+{{- end }}
+{{- if and .Values.store.listenUrl (not .Values.store.databaseUrl) }}
+{{- fail "store.listenUrl and store.existingSecret.name are both set: put the URL into that Secret, and name its key in store.existingSecret.listenUrlKey" }}
+{{- end }}
+{{- with .Values.autoscaling }}
+{{- if .enabled }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" }}
+{{- end }}
+{{- if not (or .targetCPUUtilizationPercentage .metrics) }}
+{{- fail "autoscaling has nothing to go by: set autoscaling.targetCPUUtilizationPercentage or autoscaling.metrics" }}
+{{- end }}
+{{- if and .targetCPUUtilizationPercentage (not (dig "requests" "cpu" "" $.Values.resources)) }}
+{{- fail "autoscaling.targetCPUUtilizationPercentage is a part of resources.requests.cpu, which is not set" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.database) }}
+{{- fail "the NetworkPolicy would cut off the database: say where it is in networkPolicy.database" }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -1,4 +1,4 @@
-"""The composition root: builds the service, starts it, reloads it, stops it in order.
+"""Runs the service: starts it, reloads it, stops it in order.
 
 Stop order: take no more webhooks -> let calls under way finish and be settled -> close the HTTP
 client -> close the store. What does not finish in time is found, and looked up, at the next start.
@@ -13,31 +13,31 @@ import secrets
 import signal
 import socket
 import ssl
-import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import uvicorn
 from msgspec.structs import replace
 from starlette.applications import Starlette
 
 from adapter import __version__
-from adapter.authentication import Credentials, methods
-from adapter.clock import Clock, utc_now
-from adapter.config.environment import Settings, api_credentials, inbound_credentials
+from adapter.authentication import methods
+from adapter.clock import utc_now
+from adapter.config.environment import Settings, inbound_credentials
 from adapter.config.load import load_file
 from adapter.config.policy import Policy
-from adapter.config.problems import ConfigError
 from adapter.delivery.outcomes import RET_CODES
 from adapter.delivery.policy import UvmsSettings
 from adapter.errors import SettingsError
-from adapter.intake import Intake
 from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
 from adapter.model import Record, Secret
 from adapter.rendering.repairs import RepairKind
+from adapter.service.current import Current
+from adapter.service.parts import Parts, Ports
 from adapter.simulator.app import create_app as create_simulator
 from adapter.simulator.server import listen, running
 from adapter.simulator.vendor import Account as SimulatedAccount
@@ -45,11 +45,6 @@ from adapter.simulator.vendor import Vendor as SimulatedVendor
 from adapter.store.store import Store, open_store, shown_url
 from adapter.uvms.client import UvmsClient, new_http_client
 from adapter.uvms.wire import Keys
-from adapter.web.api import Api
-from adapter.web.app import create_app
-from adapter.web.hooks import Hooks
-from adapter.web.operations import Operations
-from adapter.worker.worker import Worker
 
 _log = logger(__name__)
 
@@ -69,70 +64,6 @@ class Options(Record):
     tls_cert: str | None = None  # None: plain HTTP
     tls_key: str | None = None
     tls_client_ca: str | None = None  # None: clients need no certificate
-
-
-class Current:
-    """The policy in force: swapped as one reference, or kept where the new file is wrong."""
-
-    def __init__(
-        self, path: Path, metrics: Metrics, clock: Clock, load: Callable[[Path], Policy]
-    ) -> None:
-        self._path, self._metrics, self._clock, self._load_file = path, metrics, clock, load
-        self._seen: tuple[object, ...] | None = None
-        self._loading = threading.Lock()  # else an older file, read slowly, could come out on top
-        self.policy = self._load()
-        self._tell(self.policy)
-
-    def reload(self) -> None:
-        """Load the file again. Raises ConfigError, the policy in force being kept."""
-        with self._loading:
-            try:
-                self.policy = self._load()
-            except ConfigError as error:
-                self._metrics.config_successful.set(0)
-                _log.error(
-                    "loading configuration file failed",
-                    file=str(self._path),
-                    problems=[str(problem) for problem in error.problems[:20]],
-                )
-                raise
-            self._tell(self.policy)  # not before it is in force
-
-    def look_again(self) -> None:
-        """Have the next look load the file, changed or not."""
-        self._seen = None
-
-    def reload_if_changed(self) -> bool:
-        """Reload when the file is another one than last time; Kubernetes swaps a symlink."""
-        if self._version() == self._seen:
-            return False
-        with suppress(ConfigError):  # logged; the same bad file is not loaded again
-            self.reload()
-        return True
-
-    def _load(self) -> Policy:
-        self._seen = self._version()
-        return self._load_file(self._path)
-
-    def _tell(self, policy: Policy) -> None:
-        self._metrics.config_successful.set(1)
-        self._metrics.config_success_time.set(self._clock().timestamp())
-        self._metrics.config_hash.set(policy.hash)
-        _log.info(
-            "loaded configuration file",
-            file=str(self._path),
-            receivers=len(policy.receivers),
-            people=len(policy.people),
-        )
-        for warning in policy.warnings:
-            _log.warning("configuration file", warning=str(warning))
-
-    def _version(self) -> tuple[object, ...]:
-        try:
-            found = self._path.stat()
-        except OSError as error:
-            return (error.errno,)
-        return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def new_id() -> str:
@@ -158,17 +89,53 @@ async def serve(
     current = Current(options.config, metrics, utc_now, load)
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(_listen(options))
-        store = open_store(settings.database_url.reveal, exclusive=True, observe=_observer(metrics))
+        store = _open_store(settings, metrics)
         stack.callback(store.close)
-        vendor = await stack.enter_async_context(_vendor(options, settings, current))
-        worker = Worker(
-            store, vendor, lambda: current.policy, metrics, utc_now, new_id, random.random
+        ports = Ports(
+            store=store,
+            vendor=await stack.enter_async_context(_vendor(options, settings, current)),
+            http=await stack.enter_async_context(httpx.AsyncClient()),
+            clock=utc_now,
+            new_id=new_id,
+            chance=random.random,
         )
-        app = _app(options, settings, store, current, worker, metrics)
+
+        async def reload() -> None:
+            await asyncio.to_thread(current.reload)
+            parts.calendars.changed()
+
+        parts = Parts(
+            ports,
+            settings,
+            lambda: current.policy,
+            metrics,
+            reload,
+            no_auth=options.insecure_no_auth,
+        )
+        loop = asyncio.get_running_loop()
+        store.listen(lambda: _wake(loop, parts))
+        await parts.start()
         stopping = stop or asyncio.Event()
         stack.enter_context(_signals(stopping, current))
-        await _run(options, settings, app, worker, current, listening, started, stopping)
+        await _run(options, settings, parts, current, listening, started, stopping)
     _log.info("stopped")
+
+
+def _open_store(settings: Settings, metrics: Metrics) -> Store:
+    direct = settings.database_listen_url
+    return open_store(
+        settings.database_url.reveal,
+        exclusive=True,
+        observe=_observer(metrics),
+        writers=settings.database_writers,
+        listen_url=direct.reveal if direct else None,
+    )
+
+
+def _wake(loop: asyncio.AbstractEventLoop, parts: Parts) -> None:
+    """Let the parts look for work; called in a thread, and perhaps after the loop has ended."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(parts.wake)
 
 
 def _check(options: Options, settings: Settings) -> None:
@@ -191,32 +158,6 @@ def _check(options: Options, settings: Settings) -> None:
                 f"cannot serve TLS with certificate {options.tls_cert} and key "
                 f"{options.tls_key or options.tls_cert}: {error}"
             ) from error
-
-
-def _app(
-    options: Options,
-    settings: Settings,
-    store: Store,
-    current: Current,
-    worker: Worker,
-    metrics: Metrics,
-) -> Starlette:
-    def webhook_credentials() -> Credentials | None:
-        return None if options.insecure_no_auth else inbound_credentials(settings)
-
-    def own_credentials() -> Credentials | None:
-        return None if options.insecure_no_auth else api_credentials(settings)
-
-    async def reload() -> None:
-        await asyncio.to_thread(current.reload)
-
-    intake = Intake(store, lambda: current.policy, metrics, utc_now, new_id, worker.wake)
-    return create_app(
-        Hooks(intake, metrics, utc_now, webhook_credentials, settings.max_body_bytes),
-        Operations(store, metrics, utc_now, reload, own_credentials),
-        Api(store, lambda: current.policy, utc_now, own_credentials, worker.wake),
-        metrics,
-    )
 
 
 @asynccontextmanager
@@ -311,17 +252,16 @@ def _listen(options: Options) -> Iterator[socket.socket]:
 async def _run(
     options: Options,
     settings: Settings,
-    app: Starlette,
-    worker: Worker,
+    parts: Parts,
     current: Current,
     listening: socket.socket,
     started: Callable[[str], None] | None,
     stopping: asyncio.Event,
 ) -> None:
-    server, loop = _Server(_uvicorn_config(options, app)), asyncio.get_running_loop()
+    server, loop = _Server(_uvicorn_config(options, parts.app)), asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
-        working = tasks.create_task(worker.run(), name="worker")
-        watching = tasks.create_task(_watch(current, settings), name="watch")
+        working = tasks.create_task(parts.run(), name="parts")
+        watching = tasks.create_task(_watch(parts, current, settings), name="watch")
         serving = tasks.create_task(server.serve(sockets=[listening]), name="http")
         url = _url(options, listening)
         _log.info(
@@ -336,7 +276,7 @@ async def _run(
         server.should_exit = True
         await serving
         watching.cancel()
-        worker.stop()
+        parts.stop()
         _done, late = await asyncio.wait({working}, timeout=max(0.0, ends - loop.time()))
         if late:
             _log.warning("calls under way were cut off; they are looked up at the next start")
@@ -375,13 +315,14 @@ def _signals(stopping: asyncio.Event, current: Current) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _watch(current: Current, settings: Settings) -> None:
+async def _watch(parts: Parts, current: Current, settings: Settings) -> None:
     """Follow changes of routes.yaml, and say when a file of a secret is in trouble."""
     news = Changes()
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         try:
-            await asyncio.to_thread(current.reload_if_changed)
+            if await asyncio.to_thread(current.reload_if_changed):
+                parts.calendars.changed()
         except Exception:  # a file that we fail to load must not end the calls under way
             _log.exception("loading configuration file failed in an unforeseen way")
         troubles = settings.troubles
