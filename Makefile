@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 # The modules that do no I/O, and the tests that alone must take every branch of them.
-PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/routing.py,adapter/time_intervals.py,adapter/authentication.py,adapter/links.py,adapter/schedules/*,adapter/telling/*,adapter/sources/*,adapter/paging/*,adapter/rendering/*,adapter/delivery/*
-PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication links schedules telling sources paging rendering repairs delivery,$(wildcard tests/test_$(module)*.py))
+PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/routing.py,adapter/time_intervals.py,adapter/authentication.py,adapter/links.py,adapter/heartbeats.py,adapter/schedules/*,adapter/telling/*,adapter/sources/*,adapter/paging/*,adapter/rendering/*,adapter/delivery/*
+PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication links heartbeats schedules telling sources paging rendering repairs delivery,$(wildcard tests/test_$(module)*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-lowest lint format cov mutation schema lock wheel ci clean

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from adapter.clock import Clock
 from adapter.config.policy import Policy
 from adapter.errors import InvalidNotification, NotJson, StoreUnavailable
+from adapter.heartbeats import heard, heartbeat_of
 from adapter.logs import logger
 from adapter.metrics import Metrics
-from adapter.model import Alert, EventKind, Notification, Record, Source
+from adapter.model import Alert, EventKind, Notification, Reason, Record, Source
 from adapter.on_call import Feeds, no_feeds, roster
-from adapter.paging import Changes, Routed, decide
+from adapter.paging import Changes, Routed, Verdict, decide
 from adapter.routing import Route, group_labels, match_many, muted_by
 from adapter.sources import alertmanager, grafana
 from adapter.store.session import Rejected, Session
 from adapter.store.store import Store
+from adapter.tracing import NO_TRACES, Span, Tracer
 
 _log = logger(__name__)
 
@@ -56,14 +60,15 @@ class Intake:
         new_id: Callable[[], str],
         wake: Callable[[], None],
         feeds: Feeds = no_feeds,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
-        self._feeds = feeds
+        self._feeds, self._tracer = feeds, tracer
         self._store, self._policy, self._metrics = store, policy, metrics
         self._clock, self._new_id, self._wake = clock, new_id, wake
         # Threads of our own: those of the event loop may all be waiting for a dead name server.
         self._readers = ThreadPoolExecutor(_LARGE_BODIES_AT_ONCE, thread_name_prefix="intake")
 
-    async def take(self, source: Source, body: bytes) -> Taken:
+    async def take(self, source: Source, body: bytes, traceparent: str = "") -> Taken:
         """Take in one authenticated webhook; when this returns, it is on the disk.
 
         Raises NotJson or InvalidNotification, the body being kept for inspection; raises
@@ -76,9 +81,13 @@ class Intake:
             await self._refuse(source, body, error, now)
             raise
         try:
-            changes = await self._store.write(
-                lambda session: self._decide(session, source, body, notification, routed, now)
-            )
+            with self._tracer.span("decision", traceparent, alerts=len(routed)) as span:
+                changes = await self._store.write(
+                    lambda session: self._decide(
+                        session, source, body, notification, routed, now, span.traceparent
+                    )
+                )
+                _tell_trace(span, changes)
         except StoreUnavailable:
             self._metrics.notifications_invalid.labels(source, "store_unavailable").inc()
             raise
@@ -95,7 +104,7 @@ class Intake:
 
         def read() -> tuple[Notification, list[Routed]]:
             notification = parse(source, body, now)
-            return notification, route_alerts(policy, notification.alerts, now)
+            return notification, route_notification(policy, notification, now)
 
         if len(body) <= LARGE_BODY_BYTES:
             return read()
@@ -109,10 +118,18 @@ class Intake:
         notification: Notification,
         routed: list[Routed],
         now: datetime,
+        traceparent: str,
     ) -> Changes:
         policy = self._policy()
         changes = decide_and_record(
-            session, policy, notification, routed, now=now, new_id=self._new_id, feeds=self._feeds
+            session,
+            policy,
+            notification,
+            routed,
+            now=now,
+            new_id=self._new_id,
+            feeds=self._feeds,
+            traceparent=traceparent,
         )
         if changes.new_calls or changes.fallbacks:
             session.wake()
@@ -179,6 +196,7 @@ def decide_and_record(
     now: datetime,
     new_id: Callable[[], str],
     feeds: Feeds = no_feeds,
+    traceparent: str = "",
 ) -> Changes:
     """Decide what a notification changes, and write that down in the same transaction."""
     alerts = {item.alert_key for item in routed}
@@ -193,9 +211,48 @@ def decide_and_record(
         new_id=new_id,
         on_call=roster(session, policy, feeds, now).people,
     )
+    changes = _traced(changes, traceparent)
     session.record(changes)
+    session.hear(heard(policy.heartbeats, notification.alerts), now)
+    changes = replace(changes, verdicts=(*changes.verdicts, *_heartbeats(policy, notification)))
     session.keep_verdicts(changes.verdicts, now)
     return changes
+
+
+def _traced(changes: Changes, traceparent: str) -> Changes:
+    """Let the new calls know what they come from."""
+    if not traceparent:
+        return changes
+    new_calls = tuple(replace(call, traceparent=traceparent) for call in changes.new_calls)
+    return replace(changes, new_calls=new_calls)
+
+
+def _tell_trace(span: Span, changes: Changes) -> None:
+    pages = {call.page_id for call in changes.new_calls}
+    span.set(
+        new_calls=len(changes.new_calls),
+        new_pages=len(changes.new_pages),
+        page=pages.pop() if len(pages) == 1 else None,
+    )
+
+
+def _heartbeats(policy: Policy, notification: Notification) -> Iterator[Verdict]:
+    """Say of the heartbeats among the alerts that they are."""
+    for alert in notification.alerts:
+        beat = heartbeat_of(policy.heartbeats, alert.labels)
+        if beat is not None:
+            yield Verdict(
+                alert=alert,
+                receiver=beat.receiver,
+                reason=Reason.HEARTBEAT,
+                detail=f"heartbeat {beat.name}",
+            )
+
+
+def route_notification(policy: Policy, notification: Notification, now: datetime) -> list[Routed]:
+    """Return each alert under each route that chooses a receiver for it; heartbeats have none."""
+    alerts = [a for a in notification.alerts if heartbeat_of(policy.heartbeats, a.labels) is None]
+    return route_alerts(policy, alerts, now)
 
 
 def route_alerts(policy: Policy, alerts: Sequence[Alert], now: datetime) -> list[Routed]:

@@ -14,7 +14,7 @@ import structlog
 Logger = structlog.stdlib.BoundLogger
 
 # Libraries that would write requests, numbers and signatures into the log.
-_QUIET = ("httpx", "httpcore", "alembic", "uvicorn", "asyncio")
+_QUIET = ("httpx", "httpcore", "urllib3", "opentelemetry", "alembic", "uvicorn", "asyncio")
 
 
 def configure(*, as_json: bool, level: str) -> None:
@@ -27,7 +27,12 @@ def configure(*, as_json: bool, level: str) -> None:
     last: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time")
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            timestamp_key="time",
+            # Not the one with local variables: those hold phones and secrets, and take seconds.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     errors: list[Any] = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(

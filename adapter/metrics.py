@@ -195,7 +195,13 @@ class Metrics:
         self._schedules()
 
     def _schedules(self) -> None:
-        """Here alone a name of routes.yaml is a label: schedules are few, and each is its own."""
+        """Here alone names of routes.yaml are labels: there are few, and each is for itself."""
+        self.heartbeat_missing = Gauge(
+            "uvms_adapter_heartbeat_missing",
+            "Whether a heartbeat has not been heard for too long (1).",
+            ["heartbeat"],
+            registry=self.registry,
+        )
         self.schedule_uncovered = Gauge(
             "uvms_adapter_schedule_uncovered_seconds",
             "For how much of the coming 24 hours nobody is on call.",

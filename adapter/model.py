@@ -222,6 +222,7 @@ class Reason(StrEnum):
     # No call follows.
     DUPLICATE = "duplicate"  # known to fire, and said not long ago
     STALE = "stale"  # late news about an episode that is over
+    HEARTBEAT = "heartbeat"  # it shows that monitoring lives; somebody is called when it does not
     MUTED = "muted"  # a time interval silences the route now
     NO_RECEIVER = "no_receiver"  # the route's receiver calls no one on purpose
     NOBODY_ON_CALL = "nobody_on_call"  # the receiver should call someone and there is no one
@@ -325,6 +326,7 @@ class Call(Record):
     result: Result | None = None  # None: nothing reported
     reported_at: datetime | None = None  # when we heard of the result
     drill_id: str | None = None  # None: no drill's
+    traceparent: str = ""  # of the decision it comes from; "": nothing was traced
 
 
 class Receipt(Record):

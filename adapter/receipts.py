@@ -22,6 +22,7 @@ from adapter.metrics import Metrics
 from adapter.model import CallState, Receiver, Record, Result
 from adapter.store.session import Rejected, Session
 from adapter.store.store import Store
+from adapter.tracing import NO_TRACES, Tracer
 
 _log = logger(__name__)
 
@@ -51,6 +52,7 @@ class Heard(Record):
     attempt: str = ""
     page: str | None = None  # None: as above, or a test call
     person: str = ""
+    traceparent: str = ""  # of the call; "": nothing was traced
     settled: int = 0  # calls that might have been dialled again, and will not be
     billed: int = 0  # more than was known
 
@@ -86,13 +88,16 @@ def _record(session: Session, policy: Policy, reported: Reported, now: datetime)
         attempt=attempt.id,
         page=call.page_id,
         person=call.person,
+        traceparent=call.traceparent,
         settled=noted.settled,
         billed=max(0, receipt.billed - (attempt.receipt.billed if attempt.receipt else 0)),
     )
 
 
-def tell(heard: Iterable[Heard], source: HeardFrom, metrics: Metrics) -> bool:
-    """Count and log what was heard; return whether any of it is news."""
+def tell(
+    heard: Iterable[Heard], source: HeardFrom, metrics: Metrics, tracer: Tracer = NO_TRACES
+) -> bool:
+    """Count, log and trace what was heard; return whether any of it is news."""
     any_news = False
     for one in heard:
         metrics.billed.inc(one.billed)
@@ -102,6 +107,7 @@ def tell(heard: Iterable[Heard], source: HeardFrom, metrics: Metrics) -> bool:
                 any_news = True
                 metrics.receipts.labels(source, one.result).inc()
                 _tell_news(one, source)
+                _trace(one, source, tracer)
             case Hearing.UNMATCHED:
                 metrics.receipts_unmatched.inc()
                 _log.debug("receipt of a call that is not ours", **_shown(one))
@@ -126,6 +132,18 @@ def _tell_news(heard: Heard, source: HeardFrom) -> None:
         description=receipt.description,
         **_shown(heard),
     )
+
+
+def _trace(heard: Heard, source: HeardFrom, tracer: Tracer) -> None:
+    with tracer.span("receipt", heard.traceparent) as span:
+        span.set(
+            heard_by=source,
+            result=heard.result,
+            talk_seconds=heard.reported.receipt.talk_seconds,
+            page=heard.page,
+            call=heard.call,
+            attempt=heard.attempt,
+        )
 
 
 def _shown(heard: Heard) -> dict[str, str]:
@@ -154,9 +172,10 @@ class Receipts:
         metrics: Metrics,
         clock: Clock,
         wake: Callable[[], None],
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._store, self._policy, self._metrics = store, policy, metrics
-        self._clock, self._wake = clock, wake
+        self._clock, self._wake, self._tracer = clock, wake, tracer
 
     async def take(self, body: bytes) -> Taken:
         """Take in one pushed body; when this returns, it is on the disk.
@@ -175,7 +194,7 @@ class Receipts:
         policy = self._policy()
         heard = await self._store.write(lambda session: _take(session, policy, push, body, now))
         self._tell_invalid(push.invalid)
-        if tell(heard, "push", self._metrics):
+        if tell(heard, "push", self._metrics, self._tracer):
             self._wake()
         return Taken(heard=tuple(heard), invalid=len(push.invalid))
 

@@ -11,10 +11,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
-from functools import cache
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -199,15 +197,6 @@ class Adapter:
         await self._others.aclose()
 
 
-@cache
-def _empty_database() -> bytes:
-    """Return a database that has just been made: making one takes longer than living a minute."""
-    with TemporaryDirectory() as directory:
-        file = Path(directory) / "adapter.db"
-        open_store(f"sqlite:///{file}", exclusive=True).close()
-        return file.read_bytes()
-
-
 class World(service_harness.World):
     """The service and the vendor at an instant that the test chooses."""
 
@@ -244,7 +233,6 @@ class World(service_harness.World):
             headers={"Authorization": f"Bearer {WEBHOOK_TOKEN}"},
         )
         self._settings = settings(environment(directory) | dict(environ))
-        (directory / "adapter.db").write_bytes(_empty_database())
         self._rang: list[str] = []
         self._firing_since: dict[object, datetime] = {}
         self.adapter: Adapter | None = None  # None: the service is down

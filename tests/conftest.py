@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import all_in
 from hypothesis import settings
 from postgres_server import Server, running
 from process_harness import COUNTED
@@ -28,18 +28,20 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
-def _database(request: pytest.FixtureRequest, directory: Path) -> AbstractContextManager[str]:
-    if request.param == "sqlite":
-        return nullcontext(url(directory))
-    server: Server = request.getfixturevalue("postgres")
-    return server.database()
-
-
 @pytest.fixture(params=DATABASES)
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the test's databases, see `databases.url_in`, be of either kind."""
+    if request.param == "sqlite":
+        yield
+    else:
+        with all_in(request.getfixturevalue("postgres")):
+            yield
+
+
+@pytest.fixture
+def store_url(database: None, tmp_path: Path) -> str:
     """A database of the test's own, of either kind."""
-    with _database(request, tmp_path) as found:
-        yield found
+    return url(tmp_path)
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -47,8 +49,12 @@ def shared_store_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A database for all tests of a file, of either kind."""
-    with _database(request, tmp_path_factory.mktemp("store")) as found:
-        yield found
+    if request.param == "sqlite":
+        yield url(tmp_path_factory.mktemp("store"))
+    else:
+        server: Server = request.getfixturevalue("postgres")
+        with server.database() as found:
+            yield found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

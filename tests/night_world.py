@@ -175,7 +175,7 @@ class Night:
             pass
 
     def _works(self, session: Session) -> bool:
-        claimed = claim(session, self.policy, 99, self.now, self.new_id)
+        claimed = claim(session, self.policy, 99, lambda: self.now, self.new_id)
         for ready in claimed.ready:
             self._places(session, ready)
         moves = escalate(session, self.policy, no_feeds, self.now, self.new_id).moves

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import yaml
+from databases import url_in
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -385,7 +386,7 @@ def environment(directory: Path) -> dict[str, str]:
         "UVMS_PRIVATE_KEY": PRIVATE_KEY,
         "UVMS_WEBHOOK_TOKEN": WEBHOOK_TOKEN,
         "UVMS_API_TOKEN": API_TOKEN,
-        "UVMS_DATABASE_URL": f"sqlite:///{directory / 'adapter.db'}",
+        "UVMS_DATABASE_URL": url_in(directory),
     }
 
 

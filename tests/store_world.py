@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
+from databases import url_in
 from msgspec.structs import replace
 
 from adapter.model import (
@@ -51,8 +52,8 @@ def database(directory: Path) -> Path:
 
 
 def url(where: Path | str) -> str:
-    """Return a URL: of SQLite in a directory, or as it is."""
-    return where if isinstance(where, str) else f"sqlite:///{database(where)}"
+    """Return a URL: of the database in a directory, or as it is."""
+    return where if isinstance(where, str) else url_in(where, database(where).name)
 
 
 def on_postgresql(where: Path | str) -> bool:
@@ -86,9 +87,9 @@ def another_session(where: str) -> Iterator[psycopg.Connection[Any]]:
 @contextmanager
 def held(where: Path | str) -> Iterator[None]:
     """Let another process hold what every write needs."""
-    if isinstance(where, str) and on_postgresql(where):
+    if on_postgresql(where):
         tables = ", ".join(f'"{name}"' for name in metadata.tables)
-        with another_session(where) as other, other.transaction():
+        with another_session(url(where)) as other, other.transaction():
             other.execute(f"LOCK TABLE {tables} IN SHARE MODE")
             yield
         return
@@ -100,8 +101,8 @@ def held(where: Path | str) -> Iterator[None]:
 
 def dump(where: Path | str) -> list[str]:
     """Return all that is stored, as somebody else sees it."""
-    if isinstance(where, str) and on_postgresql(where):
-        with another_session(where) as other:
+    if on_postgresql(where):
+        with another_session(url(where)) as other:
             return [
                 f"{name}: {row}"
                 for name in metadata.tables

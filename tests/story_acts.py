@@ -276,6 +276,7 @@ _SECTIONS = frozenset(
         "receipts",
         "uvms",
         "schedules",
+        "heartbeats",
         "time_intervals",
         "voice_templates",
         "stale_after",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import url_in
 from msgspec.structs import replace
 from replay_world import PHONES, receiver, text
 
@@ -44,11 +45,11 @@ UNLIMITED = {"per_person": {"min_interval": "0s"}}
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(database, tmp_path, monkeypatch):
     """A routes.yaml with a schedule, an empty store, 100 columns, UTC."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("UVMS_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+    monkeypatch.setenv("UVMS_DATABASE_URL", url_in(tmp_path))
     sre = receiver("sre", {"call": ["primary"]})
     Path("routes.yaml").write_text(
         text(sre, SHADOW, NOBODY, schedules=schedules(), limits=UNLIMITED)
@@ -68,7 +69,7 @@ def schedules() -> Mapping[str, Any]:
 @contextmanager
 def stored() -> Iterator[Store]:
     """The service's store, as the service opens it."""
-    store = open_store(f"sqlite:///{Path.cwd()}/a.db", exclusive=True)
+    store = open_store(url_in(Path.cwd()), exclusive=True)
     try:
         yield store
     finally:
@@ -92,7 +93,7 @@ class Service:
         self._thread.join()
 
     def _work(self) -> None:
-        store = open_store(f"sqlite:///{Path.cwd()}/a.db")
+        store = open_store(url_in(Path.cwd()))
         try:
             while not self._stopped.wait(0.01):
                 store.write_now(self._round)
@@ -101,7 +102,7 @@ class Service:
 
     def _round(self, session: Session) -> None:
         policy, now = load_file("routes.yaml"), utc_now()
-        for ready in claim(session, policy, 9, now, lambda: uuid.uuid4().hex).ready:
+        for ready in claim(session, policy, 9, utc_now, lambda: uuid.uuid4().hex).ready:
             session.finish_attempt(replace(ready.attempt, finished_at=now, outcome="accepted"))
             session.settle(
                 ready.attempt.id, CallState.ACCEPTED, now=now, due_at=None, note="RetCode 0"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from databases import url_in
 from night_world import FALLBACK_URL, MINUTE, NUMBERS, Night
 
 from adapter.cli.main import run
@@ -14,17 +15,17 @@ from adapter.store.store import open_store
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(database, tmp_path, monkeypatch):
     """A database named by the environment; 80 columns; UTC."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("UVMS_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+    monkeypatch.setenv("UVMS_DATABASE_URL", url_in(tmp_path))
 
 
 @pytest.fixture(autouse=True)
 def fingerprint(here) -> str:
     """Alice did not answer, carol did; an alert of team nobody rang nobody; one of team single."""
-    store = open_store(f"sqlite:///{Path.cwd()}/a.db", exclusive=True)
+    store = open_store(url_in(Path.cwd()), exclusive=True)
     try:
         night = Night(store)
         alert = night.post()
@@ -148,7 +149,7 @@ def test_without_a_database(capsys, tmp_path):
 
 
 def test_very_many_alerts(capsys):
-    store = open_store(f"sqlite:///{Path.cwd()}/a.db", exclusive=True)
+    store = open_store(url_in(Path.cwd()), exclusive=True)
     night = Night(store)
     for number in range(21):
         night.post(f"Many{number}", team="nobody")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from databases import url_in
 from icalendar import Calendar
 from night_world import NUMBERS, ROUTES
 
@@ -18,13 +19,13 @@ AT = ["--at", "2026-11-24T03:00:00Z"]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(database, tmp_path, monkeypatch):
     """A routes.yaml and an empty database, named by the environment; 80 columns; UTC."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("UVMS_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+    monkeypatch.setenv("UVMS_DATABASE_URL", url_in(tmp_path))
     Path("routes.yaml").write_text(ROUTES)
-    open_store(f"sqlite:///{tmp_path}/a.db", exclusive=True).close()
+    open_store(url_in(tmp_path), exclusive=True).close()
 
 
 def text(capsys, *args: str) -> str:

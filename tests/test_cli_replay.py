@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from databases import url_in
 from replay_world import HOUR, MINUTE, NIGHT, SECOND, alert, body, line, over, receiver, text
 
 from adapter.cli.main import run
@@ -22,11 +23,11 @@ NO_DATABASES = {
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(database, tmp_path, monkeypatch):
     """Two routes.yaml and a night in a directory; no terminal; UTC."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("UVMS_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+    monkeypatch.setenv("UVMS_DATABASE_URL", url_in(tmp_path))
     Path("a.yaml").write_text(text())
     Path("same.yaml").write_text("# as a.yaml\n" + text())
     Path("b.yaml").write_text(text(QUICK, {"name": "nobody"}, route=NO_DATABASES))
@@ -234,7 +235,7 @@ def test_what_cannot_be_read_is_left_out_when_asked(capsys):
 @pytest.fixture
 def kept(here):
     """The store has kept the night, and that carol stood in for an hour of it."""
-    store = open_store(f"sqlite:///{Path.cwd()}/a.db", exclusive=True)
+    store = open_store(url_in(Path.cwd()), exclusive=True)
     standing_in = StoredOverride(
         id="o1",
         schedule="primary",

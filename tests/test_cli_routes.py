@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli_world import NUMBERS, ROUTES
+from databases import url_in
 from night_world import ROUTES as STEPS
 
 from adapter.cli.main import run
@@ -347,8 +348,8 @@ def test_shadow_mode(capsys, steps):
     assert "the fallback webhook is told (not in shadow mode); the page stays open" in told
 
 
-def test_the_service_s_overrides_count_where_its_store_is_named(capsys, steps, tmp_path):
-    url = f"sqlite:///{tmp_path}/a.db"
+def test_the_service_s_overrides_count_where_its_store_is_named(capsys, steps, database, tmp_path):
+    url = url_in(tmp_path)
     open_store(url, exclusive=True).close()
     args = ["override", "add", "--config", steps, "--database", url, "--person", "carol", "primary"]
     assert run([*args, "--from", "2036-11-24 10:00", "--for", "8h"]) == 0

@@ -19,6 +19,7 @@ from cli_world import (
     ring,
     take_in,
 )
+from databases import url_in
 from night_world import HOUR, Night
 
 from adapter.cli.main import run
@@ -28,18 +29,18 @@ from adapter.store.store import open_store
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(database, tmp_path, monkeypatch):
     """A database with a night in it, named by the environment; a routes.yaml; 80 columns; UTC."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("UVMS_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+    monkeypatch.setenv("UVMS_DATABASE_URL", url_in(tmp_path))
     Path("routes.yaml").write_text(ROUTES)
     with_store(fill)
 
 
 def with_store(job):
     """Do something to the store as the service would, then stop."""
-    store = open_store(f"sqlite:///{Path.cwd()}/a.db", exclusive=True)
+    store = open_store(url_in(Path.cwd()), exclusive=True)
     try:
         return job(store)
     finally:
@@ -273,7 +274,7 @@ def test_a_url_that_is_none(capsys):
 
 @pytest.mark.parametrize("args", READING, ids=" ".join)
 def test_beside_a_running_service(capsys, args):
-    running = open_store(f"sqlite:///{Path.cwd()}/a.db", exclusive=True)
+    running = open_store(url_in(Path.cwd()), exclusive=True)
     try:
         assert text(capsys, *args)
     finally:
@@ -307,7 +308,7 @@ class Worker:
         self._thread.join()
 
     def _work(self) -> None:
-        store = open_store(f"sqlite:///{Path.cwd()}/a.db")
+        store = open_store(url_in(Path.cwd()))
         try:
             while not self._stopped.wait(0.01):
                 calls = store.read_now(lambda s: s.find_calls(limit=9))

@@ -100,7 +100,7 @@ broken(
     (
         '22:1: recievers: found the unknown key "recievers", expected route, receivers, '
         "people, schedules, voice_templates, time_intervals, mute_time_intervals, "
-        "limits, receipts, uvms, delivery, mode, retention, stale_after or "
+        "heartbeats, limits, receipts, uvms, delivery, mode, retention, stale_after or "
         'keep_webhooks; did you mean "receivers"?'
     ),
 )
@@ -110,7 +110,7 @@ broken(
     (
         '22:1: inhibit_rules: found the unknown key "inhibit_rules", expected route, '
         "receivers, people, schedules, voice_templates, time_intervals, "
-        "mute_time_intervals, limits, receipts, uvms, delivery, mode, retention, "
+        "mute_time_intervals, heartbeats, limits, receipts, uvms, delivery, mode, retention, "
         "stale_after or keep_webhooks; it belongs into alertmanager.yml; here stands "
         "only who is called"
     ),
@@ -938,7 +938,7 @@ broken(
     (
         '22:1: retension: found the unknown key "retension", expected route, receivers, '
         "people, schedules, voice_templates, time_intervals, mute_time_intervals, "
-        "limits, receipts, uvms, delivery, mode, retention, stale_after or "
+        "heartbeats, limits, receipts, uvms, delivery, mode, retention, stale_after or "
         'keep_webhooks; did you mean "retention"?'
     ),
 )

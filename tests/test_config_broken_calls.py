@@ -686,7 +686,7 @@ broken(
     (
         '23:1: escalation_policies: found the unknown key "escalation_policies", '
         "expected route, receivers, people, schedules, voice_templates, time_intervals, "
-        "mute_time_intervals, limits, receipts, uvms, delivery, mode, retention, "
+        "mute_time_intervals, heartbeats, limits, receipts, uvms, delivery, mode, retention, "
         "stale_after or keep_webhooks; an escalation stands in its receiver"
     ),
 )
@@ -904,7 +904,7 @@ broken(
     (
         '24:1: shadow: found the unknown key "shadow", expected route, receivers, '
         "people, schedules, voice_templates, time_intervals, mute_time_intervals, "
-        "limits, receipts, uvms, delivery, mode, retention, stale_after or "
+        "heartbeats, limits, receipts, uvms, delivery, mode, retention, stale_after or "
         "keep_webhooks; write mode: shadow"
     ),
 )
@@ -914,8 +914,69 @@ broken(
     (
         '24:1: overrides: found the unknown key "overrides", expected route, receivers, '
         "people, schedules, voice_templates, time_intervals, mute_time_intervals, "
-        "limits, receipts, uvms, delivery, mode, retention, stale_after or "
+        "heartbeats, limits, receipts, uvms, delivery, mode, retention, stale_after or "
         "keep_webhooks; overrides stand in their schedule"
+    ),
+)
+
+
+# --- heartbeats ----------------------------------------------------------------------------------
+def beats(**changes: str) -> str:
+    fields = {
+        "name": "prometheus",
+        "matchers": "['alertname=\"Watchdog\"']",
+        "every": "10m",
+        "receiver": "sre",
+    }
+    entry = ", ".join(f"{key}: {value}" for key, value in (fields | changes).items() if value)
+    return added(f"heartbeats:\n  - {{{entry}}}\n")
+
+
+broken(
+    "a heartbeat of no receiver",
+    beats(receiver="nobody"),
+    '25:82: heartbeats[0].receiver: found "nobody", expected the name of a receiver; there is sre',
+)
+broken(
+    "a heartbeat without matchers",
+    beats(matchers="[]"),
+    "25:34: heartbeats[0].matchers: found an empty list, expected a list that is not empty",
+)
+broken(
+    "a heartbeat whose matcher is none",
+    beats(matchers="['=x']"),
+    (
+        '25:35: heartbeats[0].matchers[0]: found "=x", '
+        'expected a matcher such as severity="critical"; bad matcher format: =x'
+    ),
+)
+broken(
+    "a heartbeat that need not come",
+    beats(every="0s"),
+    '25:67: heartbeats[0].every: found "0s", expected a duration above 0',
+)
+broken(
+    "a heartbeat without every",
+    beats(every=""),
+    (
+        "25:5: heartbeats[0].every: found nothing, "
+        "expected a duration such as 30s, 5m or 1h30m; add every"
+    ),
+)
+broken(
+    "a heartbeat to a receiver that calls no one",
+    beats(receiver="quiet").replace("route:", "  - name: quiet\nroute:"),
+    (
+        '26:82: heartbeats[0].receiver: found "quiet", '
+        "expected a receiver that calls somebody; choose another one"
+    ),
+)
+broken(
+    "two heartbeats of one name",
+    beats() + "  - {name: prometheus, matchers: [a=b], every: 1m, receiver: sre}\n",
+    (
+        '26:12: heartbeats[1].name: found "prometheus" again, '
+        "expected a name of its own for each heartbeat; rename one of the two"
     ),
 )
 

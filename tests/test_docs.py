@@ -176,6 +176,7 @@ def series() -> dict[str, list[str]]:
     metrics = Metrics(ret_codes=(0,), repairs=("lines",))
     metrics.http_request_duration.labels("/metrics", "GET", 200).observe(0)
     metrics.schedule_uncovered.labels("primary").set(0)
+    metrics.heartbeat_missing.labels("prometheus").set(0)
     metrics.calendar_refreshed("primary", NOW)
     return {
         family.name + ("_total" if family.type == "counter" else ""): sorted(

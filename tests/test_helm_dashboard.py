@@ -173,7 +173,13 @@ async def test_dashboard_and_alerts_ask_for_series_that_a_running_service_has(
     # Prometheus adds them to whatever it scrapes.
     added = {"job", "instance", "namespace"}
 
-    tree = routes(receiver("phone", "good"), schedules=schedules)
+    heartbeat = {
+        "name": "prometheus",
+        "matchers": ['alertname="Watchdog"'],
+        "every": "10m",
+        "receiver": "phone",
+    }
+    tree = routes(receiver("phone", "good"), schedules=schedules, heartbeats=[heartbeat])
     async with story(tmp_path, tree) as world:
 
         async def looked_at() -> bool:

@@ -15,14 +15,17 @@ from store_world import (
     SECOND,
     accepted,
     another_process,
+    another_session,
     begun,
     call,
     episode,
     held,
+    on_postgresql,
     opened,
     page,
     recorded,
     the_call,
+    url,
 )
 from structlog.testing import capture_logs
 from worker_world import receiver, routes
@@ -82,7 +85,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(database, tmp_path: Path) -> Iterator[World]:
     with opened(tmp_path) as store:
         yield World(store)
 
@@ -246,8 +249,8 @@ def test_a_huge_body_is_kept_in_part(world):
 # --- a store that cannot commit ---
 
 
-def test_what_cannot_be_committed_is_neither_counted_nor_half_written(tmp_path):
-    with opened(tmp_path, lock_wait_seconds=0.0) as store:
+def test_what_cannot_be_committed_is_neither_counted_nor_half_written(database, tmp_path):
+    with opened(tmp_path, lock_wait_seconds=1.0) as store:
         world = World(store)
         lead, attempt = world.accepted()
         with held(tmp_path), pytest.raises(StoreUnavailable):
@@ -257,15 +260,24 @@ def test_what_cannot_be_committed_is_neither_counted_nor_half_written(tmp_path):
         assert world.take(receipt(attempt)) == [Hearing.NEWS]  # pushed again
 
 
+def refuse(where: Path, attempt: Attempt) -> None:
+    """Let the database refuse what is to be written of an attempt."""
+    if on_postgresql(where):
+        check: Any = f"ADD CONSTRAINT refused CHECK (id <> '{attempt.id}' OR result IS NULL)"
+        with another_session(url(where)) as other:
+            other.execute("ALTER TABLE attempts " + check)
+        return
+    with another_process(where) as other:
+        other.execute(
+            f"CREATE TRIGGER r BEFORE UPDATE OF result ON attempts WHEN new.id = '{attempt.id}'"
+            " BEGIN SELECT raise(ABORT, 'refused'); END"
+        )
+
+
 def test_all_of_a_body_is_one_transaction(world, tmp_path):
     calls = [world.accepted() for _ in range(3)]
-    with another_process(tmp_path) as other:
-        other.execute(
-            "CREATE TRIGGER full BEFORE UPDATE OF result ON attempts"
-            f" WHEN new.id = '{calls[-1][1].id}'"
-            " BEGIN SELECT raise(ABORT, 'no'); END"
-        )
-    with pytest.raises(Exception, match="no"):
+    refuse(tmp_path, calls[-1][1])
+    with pytest.raises(Exception, match="refused"):
         world.take(*[receipt(attempt) for _, attempt in calls])
     assert [world.call(lead).result for lead, _ in calls] == [None] * 3
     assert world.counted("answered") == 0

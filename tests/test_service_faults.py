@@ -35,7 +35,7 @@ from adapter.model import Record
 from adapter.simulator.faults import ANY, LOOK_UP, Fault, Kind
 from adapter.simulator.server import listen, url_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 BRIEF = "500ms"  # how long an answer may take where a row makes it take longer
 LONG = 30.0  # seconds: longer than any row waits

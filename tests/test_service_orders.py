@@ -29,7 +29,7 @@ from service_harness import (
 from adapter.clock import utc_now
 from adapter.simulator.faults import Fault, Kind
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 BODIES = Path(__file__).parent / "data" / "payloads"
 

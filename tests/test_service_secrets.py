@@ -45,7 +45,7 @@ from adapter.model import mask_number
 from adapter.simulator.faults import LOOK_UP, Fault, Kind
 from adapter.simulator.vendor import Answer, Received
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 STRANGER = "+8613900000002"  # no person: a bare number in a receiver
 NUMBERS = [*PEOPLE.values(), STRANGER]

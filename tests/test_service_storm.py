@@ -25,7 +25,7 @@ from service_harness import (
 from adapter.clock import utc_now
 from adapter.simulator.faults import Fault, Kind
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 STORM = 10_000  # alerts
 # The first call is meant to leave within a second; a busy test machine gets more.

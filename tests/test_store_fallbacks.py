@@ -12,7 +12,6 @@ from store_world import (
     MINUTE,
     NOW,
     SECOND,
-    another_process,
     call,
     episode,
     in_one_go,
@@ -30,15 +29,15 @@ WAITING, SENT, GAVE_UP = FallbackState.WAITING, FallbackState.SENT, FallbackStat
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with opened(tmp_path_factory.mktemp("fallbacks")) as store:
+def shared(shared_store_url: str) -> Iterator[Store]:
+    with opened(shared_store_url) as store:
         yield store
 
 
 @pytest.fixture
 def session(shared: Store) -> Iterator[Session]:
     """A transaction that is never committed: what is seen here is seen inside of it."""
-    with shared._writer._engine.connect() as connection:
+    with shared._writing.connect() as connection:
         yield Session(connection)
 
 
@@ -158,17 +157,16 @@ def test_one_that_waits_is_due_at_a_time(session):
         session.settle_fallback(found.id, WAITING, None, "HTTP 500", NOW)
 
 
-def test_it_outlives_the_process(tmp_path):
-    found = in_one_go(tmp_path, owed)
-    assert in_one_go(tmp_path, lambda session: session.due_fallbacks(NOW, 10)) == [found]
+def test_it_outlives_the_process(store_url):
+    found = in_one_go(store_url, owed)
+    assert in_one_go(store_url, lambda session: session.due_fallbacks(NOW, 10)) == [found]
 
 
-def test_it_goes_with_its_page(tmp_path):
-    found = in_one_go(tmp_path, owed)
-    with another_process(tmp_path) as other:
-        other.execute("PRAGMA foreign_keys = ON")
-        other.execute("DELETE FROM pages")
-    assert in_one_go(tmp_path, lambda session: session.fallbacks_of(found.page_id)) == []
+def test_it_goes_with_its_page(store_url):
+    found = in_one_go(store_url, owed)
+    with opened(store_url) as store, store._writing.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM pages")
+    assert in_one_go(store_url, lambda session: session.fallbacks_of(found.page_id)) == []
 
 
 # --- what is told -------------------------------------------------------------------------------

@@ -93,8 +93,6 @@ READS: dict[str, Callable[[Session], Any]] = {
     "page": lambda s: s.page(PAGE.id),
     "alerts_named_by": lambda s: s.alerts_named_by(LEAD),
     "next_due": lambda s: s.next_due(),
-    "orphans": lambda s: s.orphans(NOW),
-    "due_look_ups": lambda s: s.due_look_ups(NOW),
     "sessions_used": lambda s: s.sessions_used(ALICE, NOW),
     "find_pages": lambda s: s.find_pages(only_open=True, limit=1),
     "episodes_of": lambda s: s.episodes_of(PAGE.id, 1),
@@ -102,6 +100,7 @@ READS: dict[str, Callable[[Session], Any]] = {
     "find_calls": lambda s: s.find_calls(text="x", limit=1),
     "attempts_of": lambda s: s.attempts_of(LEAD),
     "queue": lambda s: s.queue(NOW),
+    "shared_time": lambda s: s.shared_time(),
     "find_rejected": lambda s: s.find_rejected(),
     "due_fallbacks": lambda s: s.due_fallbacks(NOW, 1),
     "next_fallback_due": lambda s: s.next_fallback_due(),
@@ -112,6 +111,7 @@ READS: dict[str, Callable[[Session], Any]] = {
     "find_webhooks": lambda s: s.find_webhooks(NOW, NOW + DAY, 1),
     "overrides": lambda s: s.overrides(NOW),
     "calendars": lambda s: s.calendars(),
+    "pulses": lambda s: s.pulses(),
     "calls_of_drill": lambda s: s.calls_of_drill("d"),
     "find_drills": lambda s: s.find_drills(limit=1),
     "submitted": lambda s: s.submitted(NOW, 9),
@@ -121,6 +121,9 @@ READS: dict[str, Callable[[Session], Any]] = {
 }
 WRITES: dict[str, Callable[[Session], Any]] = {
     "record": lambda s: s.record(Changes(new_pages=(page(),))),
+    "hear": lambda s: s.hear(["prometheus"], NOW + HOUR),
+    "wait_for": lambda s: s.wait_for(["another"], NOW),
+    "note_silence": lambda s: s.note_silence("prometheus", NOW),
     "record_moves": lambda s: s.record_moves(Moves(page=replace(PAGE, step=1))),
     "report": lambda s: s.report(HELD, RECEIPT, Result.ANSWERED, NOW),
     "add_call": lambda s: s.add_call(call(None)),
@@ -155,6 +158,8 @@ TELLS = {
     "due_escalations": lambda s: s.due_escalations(NOW, 1),
     "attempt_of_receipt": lambda s: s.attempt_of_receipt("held", ""),
     "lock_decisions": lambda s: s.lock_decisions({("sre", "f")}, {page_key("sre", {})}),
+    "orphans": lambda s: s.orphans(NOW),
+    "due_look_ups": lambda s: s.due_look_ups(NOW),
     "within_pace": lambda s: s.within_pace(10, NOW, 1),
     "lock_phone": lambda s: s.lock_phone(ALICE, NOW),
 }
@@ -167,6 +172,7 @@ def furnish(session: Session) -> None:
     """Give every method something to do."""
     ended, unknown, lone = call(PAGE, id="ended"), call(PAGE, id="unknown"), page(closed_at=NOW)
     recorded(session, PAGE, episode(PAGE), LEAD, ended, unknown, lone, RUNG)
+    session.hear(["prometheus"], NOW)
     session.add_fallback(OWED)
     session.add_override(STANDS_IN)
     session.end(ended, CallState.REFUSED, NOW, "")
@@ -349,8 +355,8 @@ def test_what_a_dead_process_was_sending_is_found_by_the_next_one(store_url):
 
         claimed = store.write_now(claim)
     with opened(store_url) as store:
-        assert store.read_now(lambda s: s.orphans(NOW)) == []
-        [(found, by)] = store.read_now(lambda s: s.orphans(NOW, all_of_them=True))
+        assert store.write_now(lambda s: s.orphans(NOW)) == []
+        [(found, by)] = store.write_now(lambda s: s.orphans(NOW, all_of_them=True))
         assert (found.id, by.id) == (lead.id, claimed)
 
 

@@ -323,7 +323,7 @@ TABLES = (PAGES, LIMITS, VENDOR, RESTARTS)
 @pytest.mark.parametrize(
     "story", [pytest.param(story, id=name) for table in TABLES for name, story in table.items()]
 )
-def test_phones_ring_just_then(story, tmp_path):
+def test_phones_ring_just_then(story, database, tmp_path):
     came = run(told(story, tmp_path))
     assert came.rang == list(story.rang), "\n".join(("the vendor was asked:", *came.asked))
     if story.asked is not None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from cli_world import BODY_WITH_NUMBERS, DAY, NUMBERS, POLICY, alert, fill, reject, ring, take_in
+from databases import url_in
 from hypothesis import given
 from hypothesis import strategies as st
 from night_world import MINUTE, Night
@@ -20,8 +21,8 @@ from adapter.views.values import mask_phones
 
 
 @pytest.fixture
-def store(tmp_path):
-    opened = open_store(f"sqlite:///{tmp_path}/views.db", exclusive=True)
+def store(database, tmp_path):
+    opened = open_store(url_in(tmp_path), exclusive=True)
     yield opened
     opened.close()
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from itertools import count, pairwise
 
 import pytest
+from databases import url_in
 from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
@@ -24,8 +25,8 @@ WEEK = timedelta(days=7)
 
 
 @pytest.fixture
-def store(tmp_path):
-    opened = open_store(f"sqlite:///{tmp_path}/views.db", exclusive=True)
+def store(database, tmp_path):
+    opened = open_store(url_in(tmp_path), exclusive=True)
     yield opened
     opened.close()
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from databases import url_in
 from night_world import EVENING, FALLBACK_URL, HOUR, MINUTE, NOW, NUMBERS, Night
 
 from adapter.errors import NotFound
@@ -18,7 +19,7 @@ from adapter.views import stored, stories
 
 @contextmanager
 def night_in(directory: Path) -> Iterator[Night]:
-    store = open_store(f"sqlite:///{directory}/night.db", exclusive=True)
+    store = open_store(url_in(directory), exclusive=True)
     try:
         yield Night(store)
     finally:
@@ -26,7 +27,7 @@ def night_in(directory: Path) -> Iterator[Night]:
 
 
 @pytest.fixture
-def night(tmp_path):
+def night(database, tmp_path):
     with night_in(tmp_path) as made:
         yield made
 

@@ -9,6 +9,7 @@ from itertools import count
 import httpx
 import pytest
 from cli_world import DAY, NUMBERS, POLICY, fill
+from databases import url_in
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -23,7 +24,7 @@ class Service:
     """The API over a filled store, without the network."""
 
     def __init__(self, folder, credentials: Credentials | None = None) -> None:
-        self.store = open_store(f"sqlite:///{folder}/api.db", exclusive=True)
+        self.store = open_store(url_in(folder), exclusive=True)
         fill(self.store)
         self.woken = 0
         ids = count(1)
@@ -50,7 +51,7 @@ class Service:
 
 
 @pytest.fixture
-def service(tmp_path):
+def service(database, tmp_path):
     made = Service(tmp_path)
     yield made
     made.store.close()

@@ -7,6 +7,7 @@ import asyncio
 import httpx
 import pytest
 from cli_world import DAY, POLICY
+from databases import url_in
 from starlette.applications import Starlette
 from starlette.routing import Route
 from structlog.testing import capture_logs
@@ -33,8 +34,8 @@ UPLOAD = (FORM, BODY, 415)
 
 
 @pytest.fixture
-def hooks(tmp_path):
-    store = open_store(f"sqlite:///{tmp_path}/hooks.db", exclusive=True)
+def hooks(database, tmp_path):
+    store = open_store(url_in(tmp_path), exclusive=True)
     metrics = Metrics(ret_codes=(), repairs=())
     intake = Intake(store, lambda: POLICY, metrics, lambda: DAY, lambda: "id", lambda: None)
     known = Credentials(bearer_tokens=(Secret("right"),))

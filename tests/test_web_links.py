@@ -62,8 +62,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path):
-    with opened(tmp_path, lock_wait_seconds=0.01) as store:
+def world(database, tmp_path):
+    with opened(tmp_path, lock_wait_seconds=1.0) as store:
         yield World(store)
 
 

@@ -8,6 +8,7 @@ from itertools import count
 
 import httpx
 import pytest
+from databases import url_in
 from night_world import FALLBACK_URL, HOUR, NOW, NUMBERS, POLICY, Night
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -22,7 +23,7 @@ class Service:
     """The API over the store of a night, without the network."""
 
     def __init__(self, folder, credentials: Credentials | None = None) -> None:
-        self.store = open_store(f"sqlite:///{folder}/api.db", exclusive=True)
+        self.store = open_store(url_in(folder), exclusive=True)
         self.night = Night(self.store)
         ids = count(1)
         api = Api(
@@ -57,7 +58,7 @@ ASKED = {
 
 
 @pytest.fixture
-def service(tmp_path):
+def service(database, tmp_path):
     made = Service(tmp_path)
     yield made
     made.store.close()

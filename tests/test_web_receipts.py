@@ -78,8 +78,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with opened(tmp_path, lock_wait_seconds=0.0) as store:
+def world(database, tmp_path: Path) -> Iterator[World]:
+    with opened(tmp_path, lock_wait_seconds=1.0) as store:
         yield World(store)
 
 

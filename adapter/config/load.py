@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from adapter.config.decode import decode
 from adapter.config.draft import Draft
+from adapter.config.heartbeats import build_heartbeats
 from adapter.config.policy import Policy
 from adapter.config.problems import Path as KeyPath
 from adapter.config.problems import Position, Report, quote
@@ -100,6 +101,7 @@ def _policy(file: RoutesFile, draft: Draft, report: Report, raw: bytes) -> Polic
         file.time_intervals or (), file.mute_time_intervals or (), draft
     )
     spec = build_route(file.route, receivers, intervals, draft)
+    heartbeats = build_heartbeats(file.heartbeats or (), receivers, draft)
     limits, uvms = file.limits or LimitsSection(), file.uvms or UvmsSection()
     _warn_of_http(uvms, draft)
     receipts = _receipt_policy(file.receipts or ReceiptsSection(), receivers, draft)
@@ -116,6 +118,7 @@ def _policy(file: RoutesFile, draft: Draft, report: Report, raw: bytes) -> Polic
         receivers=receivers,
         route=build(spec),
         time_intervals=intervals,
+        heartbeats=heartbeats,
         limits=PersonLimits(**_given(limits.per_person or PersonLimitsSection())),
         concurrent_calls=limits.concurrent_calls or DEFAULT_CONCURRENT_CALLS,
         requests_per_second=limits.requests_per_second or DEFAULT_REQUESTS_PER_SECOND,

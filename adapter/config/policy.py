@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from adapter.config.problems import Path, Position, Problem
 from adapter.delivery.policy import DeliveryPolicy, ReceiptPolicy, UvmsSettings
+from adapter.heartbeats import Heartbeat
 from adapter.model import Person, PersonLimits, Receiver, Record
 from adapter.rendering.templates import VoiceTemplate
 from adapter.routing import Route
@@ -23,6 +24,7 @@ class Policy(Record):
     receivers: Mapping[str, Receiver]
     route: Route
     time_intervals: Mapping[str, TimeInterval]
+    heartbeats: tuple[Heartbeat, ...]
     limits: PersonLimits
     concurrent_calls: int
     requests_per_second: float

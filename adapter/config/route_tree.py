@@ -88,7 +88,10 @@ class _Routes:
         repeat = section.repeat_interval
         return RouteSpec(
             receiver=section.receiver,
-            matchers=(*self._old_matchers(section, path), *self._matchers(section, path)),
+            matchers=(
+                *self._old_matchers(section, path),
+                *read_matchers(section.matchers or (), path, self._draft),
+            ),
             continue_=bool(section.continue_),
             group_by=self._group_by(section.group_by, (*path, "group_by")),
             group_wait=section.group_wait,
@@ -101,18 +104,6 @@ class _Routes:
                 for index, child in enumerate(section.routes or ())
             ),
         )
-
-    def _matchers(self, section: RouteSection, path: Path) -> Iterator[Matcher]:
-        for index, text in enumerate(section.matchers or ()):
-            here = (*path, "matchers", index)
-            try:
-                parsed = parse_matchers(text)
-            except InvalidMatcher as error:
-                self._draft.problem(here, quote(text), _MATCHER, str(error))
-                continue
-            if parsed.warning is not None:
-                self._draft.warning(here, quote(text), hint=parsed.warning)
-            yield from parsed.matchers
 
     def _old_matchers(self, section: RouteSection, path: Path) -> Iterator[Matcher]:
         for name, value in (section.match or {}).items():
@@ -216,3 +207,17 @@ def _is_right(field: str, item: str | dict[str, str], path: Path, draft: Draft) 
         draft.problem(path, " to ".join(map(quote, words)), _TIME_WORDS[field], str(error))
         return False
     return True
+
+
+def read_matchers(texts: Sequence[str], path: Path, draft: Draft) -> Iterator[Matcher]:
+    """Return the matchers of a list of texts; what cannot be read is reported."""
+    for index, text in enumerate(texts):
+        here = (*path, "matchers", index)
+        try:
+            parsed = parse_matchers(text)
+        except InvalidMatcher as error:
+            draft.problem(here, quote(text), _MATCHER, str(error))
+            continue
+        if parsed.warning is not None:
+            draft.warning(here, quote(text), hint=parsed.warning)
+        yield from parsed.matchers

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from adapter.config.schema_people import PersonSection, ReceiverSection, VoiceTemplateSection
-from adapter.config.schema_routes import RouteSection, TimeIntervalSection
+from adapter.config.schema_routes import HeartbeatSection, RouteSection, TimeIntervalSection
 from adapter.config.schema_schedules import ScheduleSection
 from adapter.config.section import (
     ALERTMANAGER,
@@ -206,6 +206,10 @@ class RoutesFile(Section):
     ] = None
     mute_time_intervals: Annotated[
         list[TimeIntervalSection] | None, Meta(description="Deprecated: use time_intervals.")
+    ] = None
+    heartbeats: Annotated[
+        list[HeartbeatSection] | None,
+        Meta(description="Alerts that have to come: somebody is called when they do not."),
     ] = None
     limits: LimitsSection | None = None
     receipts: ReceiptsSection | None = None

@@ -106,3 +106,24 @@ class TimeIntervalSection(Section):
     time_intervals: Annotated[
         list[TimeSpecSection] | None, Meta(description="It is inside when any of these matches.")
     ] = None
+
+
+class HeartbeatSection(Section):
+    """An alert that fires for as long as monitoring lives, such as Prometheus' Watchdog."""
+
+    name: Annotated[Name, Meta(description="What it is called in logs, metrics and calls.")]
+    matchers: Annotated[
+        Annotated[list[str], Meta(min_length=1)],
+        Meta(description='Which alert it is: alertname="Watchdog". All must match.'),
+    ]
+    every: Annotated[
+        PositiveDuration,
+        Meta(
+            description="Somebody is called when it has not come for so long: longer than the "
+            "sender's repeat_interval."
+        ),
+    ]
+    receiver: Annotated[Name, Meta(description="Who is called then.")]
+    summary: Annotated[
+        Name | None, Meta(description="The annotation summary of the alert that is made of it.")
+    ] = None

@@ -15,7 +15,6 @@ from adapter.delivery.outcomes import Answer
 from adapter.delivery.policy import DeliveryPolicy
 from adapter.model import Attempt, PhoneNumber, Receipt, Record
 
-
 Span = tuple[datetime, datetime]  # when a request about a phone began and ended
 
 

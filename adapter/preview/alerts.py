@@ -13,6 +13,8 @@ from itertools import count
 from msgspec.structs import replace
 
 from adapter.config.policy import Policy
+from adapter.durations import format_duration
+from adapter.heartbeats import Heartbeat, heartbeat_of
 from adapter.intake import route_alerts
 from adapter.model import (
     Alert,
@@ -35,7 +37,7 @@ from adapter.rendering.hours import next_usable, usable_template
 from adapter.rendering.render import Rendered, render
 from adapter.rendering.templates import VoiceTemplate
 from adapter.rendering.views import RenderContext
-from adapter.routing import Route, match
+from adapter.routing import Route, group_labels, match
 from adapter.schedules.roster import Roster
 from adapter.sources.fingerprints import fingerprint
 
@@ -110,10 +112,28 @@ def preview(
         annotations=annotations,
         starts_at=at,
     )
+    routes = match(policy.route, labels)
+    beat = heartbeat_of(policy.heartbeats, labels)
+    if beat is not None:
+        return Preview(at=at, alert=alert, leads=(_awaited(policy, routes[0], beat, labels),))
     look_ahead = _LookAhead(policy, alert, roster_at or by_file(policy))
     routed = route_alerts(policy, (alert,), at)
-    routes = match(policy.route, labels)
     return Preview(at=at, alert=alert, leads=tuple(look_ahead.leads(routes, routed, at)))
+
+
+def _awaited(policy: Policy, route: Route, beat: Heartbeat, labels: Labels) -> Lead:
+    """Say of a heartbeat who is called without it."""
+    receiver, every = policy.receivers[beat.receiver], format_duration(beat.every)
+    return Lead(
+        route=route,
+        receiver=receiver,
+        group_labels=group_labels(route, labels),
+        muted_by=(),
+        reason=Reason.HEARTBEAT,
+        detail=f"heartbeat {beat.name}: {receiver.name} is called without it for {every}",
+        due_at=None,
+        steps=(),
+    )
 
 
 class _LookAhead:

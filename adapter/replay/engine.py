@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from adapter.config.policy import Policy
 from adapter.delivery.outcomes import Outcome
 from adapter.delivery.receipts import Reported
-from adapter.intake import decide_and_record, route_alerts
+from adapter.intake import decide_and_record, route_notification
 from adapter.model import (
     Alert,
     CallState,
@@ -192,7 +192,7 @@ class _Player:
             session,
             self._policy,
             notification,
-            route_alerts(self._policy, notification.alerts, now),
+            route_notification(self._policy, notification, now),
             now=now,
             new_id=self._new_id,
             feeds=self._feeds,
@@ -207,7 +207,7 @@ class _Player:
         heard = self._hear(session, now)
         escalated = escalate(session, self._policy, self._feeds, now, self._new_id)
         self._note_escalated(escalated)
-        claimed = claim(session, self._dialling, _ALL_SLOTS, now, self._new_id)
+        claimed = claim(session, self._dialling, _ALL_SLOTS, lambda: now, self._new_id)
         for ready in claimed.ready:
             self._ring(session, ready, now)
         return heard or bool(escalated.moves) or claimed.moved

@@ -29,6 +29,7 @@ from adapter.schedules.records import Schedule, StoredCalendar
 from adapter.service.coverage import watch_coverage
 from adapter.store.session import Session
 from adapter.store.store import Store
+from adapter.tracing import NO_TRACES, Tracer
 from adapter.web.api import Api
 from adapter.web.app import create_app
 from adapter.web.hooks import Hooks
@@ -36,6 +37,7 @@ from adapter.web.links import Links
 from adapter.web.operations import Operations
 from adapter.web.receipts import ReceiptHook
 from adapter.worker.fallbacks import Teller
+from adapter.worker.heartbeats import watch_heartbeats
 from adapter.worker.polling import Poller
 from adapter.worker.polling import Vendor as Records
 from adapter.worker.worker import Vendor, Worker
@@ -52,6 +54,7 @@ class Ports(Record):
     clock: Clock
     new_id: Callable[[], str]
     chance: Callable[[], float]  # from 0 to 1
+    tracer: Tracer = NO_TRACES
 
 
 class UvmsVendor(Vendor, Records, Protocol):
@@ -84,6 +87,7 @@ class Parts:
             ports.chance,
             self.calendars.feeds,
             lambda: self.teller.wake(),
+            ports.tracer,
         )
         self.teller = Teller(
             store,
@@ -95,11 +99,20 @@ class Parts:
             lambda: settings.links.external_url,
             settings.links.secret.get,
         )
-        receipts = Receipts(store, policy, metrics, clock, self.wake)
+        receipts = Receipts(store, policy, metrics, clock, self.wake, ports.tracer)
         self.poller = Poller(
-            store, ports.vendor, policy, metrics, clock, lambda: self.worker.able, self.wake
+            store,
+            ports.vendor,
+            policy,
+            metrics,
+            clock,
+            lambda: self.worker.able,
+            self.wake,
+            tracer=ports.tracer,
         )
-        intake = Intake(store, policy, metrics, clock, new_id, self.wake, self.calendars.feeds)
+        intake = Intake(
+            store, policy, metrics, clock, new_id, self.wake, self.calendars.feeds, ports.tracer
+        )
         own = _credentials(settings, api_credentials, no_auth=no_auth)
         self.app: Starlette = create_app(
             Hooks(
@@ -108,6 +121,7 @@ class Parts:
                 clock,
                 _credentials(settings, inbound_credentials, no_auth=no_auth),
                 settings.max_body_bytes,
+                ports.tracer,
             ),
             Operations(store, metrics, clock, reload, own),
             Api(store, policy, clock, own, self.wake, new_id, self.calendars.feeds),
@@ -142,6 +156,18 @@ class Parts:
                 tasks.create_task(
                     self.calendars.keep_fresh(lambda: _wanted(self._policy()), self._ports.clock),
                     name="calendars",
+                ),
+                tasks.create_task(
+                    watch_heartbeats(
+                        self._ports.store,
+                        self._policy,
+                        self.calendars.feeds,
+                        self._metrics,
+                        self._ports.clock,
+                        self._ports.new_id,
+                        self.wake,
+                    ),
+                    name="heartbeats",
                 ),
                 tasks.create_task(
                     watch_coverage(

@@ -16,6 +16,7 @@ import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -25,13 +26,13 @@ from starlette.applications import Starlette
 
 from adapter import __version__
 from adapter.authentication import methods
-from adapter.clock import utc_now
+from adapter.clock import LITTLE, SteadyClock, utc_now
 from adapter.config.environment import Settings, inbound_credentials
 from adapter.config.load import load_file
 from adapter.config.policy import Policy
 from adapter.delivery.outcomes import RET_CODES
 from adapter.delivery.policy import UvmsSettings
-from adapter.errors import SettingsError
+from adapter.errors import SettingsError, StoreUnavailable
 from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
 from adapter.model import Record, Secret
@@ -43,11 +44,13 @@ from adapter.simulator.server import listen, running
 from adapter.simulator.vendor import Account as SimulatedAccount
 from adapter.simulator.vendor import Vendor as SimulatedVendor
 from adapter.store.store import Store, open_store, shown_url
+from adapter.tracing import open_tracer
 from adapter.uvms.client import UvmsClient, new_http_client
 from adapter.uvms.wire import Keys
 
 _log = logger(__name__)
 
+_CLOCK_SECONDS = 10.0  # between two looks at the clock that we go by
 _WATCH_SECONDS = 1.0  # between two looks at routes.yaml and the files of secrets
 _DRAIN_SECONDS = 5  # for HTTP requests under way when we stop, as Alertmanager grants
 
@@ -88,16 +91,20 @@ async def serve(
     metrics = Metrics(ret_codes=RET_CODES, repairs=RepairKind)
     current = Current(options.config, metrics, utc_now, load)
     async with AsyncExitStack() as stack:
+        tracer = open_tracer()
+        stack.push_async_callback(asyncio.to_thread, tracer.close)
         listening = stack.enter_context(_listen(options))
         store = _open_store(settings, metrics)
         stack.callback(store.close)
+        clock = SteadyClock(await _time(store))
         ports = Ports(
             store=store,
             vendor=await stack.enter_async_context(_vendor(options, settings, current)),
             http=await stack.enter_async_context(httpx.AsyncClient()),
-            clock=utc_now,
+            clock=clock,
             new_id=new_id,
             chance=random.random,
+            tracer=tracer,
         )
 
         async def reload() -> None:
@@ -117,6 +124,8 @@ async def serve(
         await parts.start()
         stopping = stop or asyncio.Event()
         stack.enter_context(_signals(stopping, current))
+        keeping = asyncio.create_task(_keep_time(clock, store), name="clock")
+        stack.callback(keeping.cancel)
         await _run(options, settings, parts, current, listening, started, stopping)
     _log.info("stopped")
 
@@ -130,6 +139,30 @@ def _open_store(settings: Settings, metrics: Metrics) -> Store:
         writers=settings.database_writers,
         listen_url=direct.reveal if direct else None,
     )
+
+
+async def _time(store: Store) -> datetime:
+    """Return the time by the clock that we go by: our machine's.
+
+    Where many share a database and its clock tells something else, our machine's is wrong.
+    """
+    shared = None if store.alone else await store.read(lambda session: session.shared_time())
+    now = utc_now()
+    return now if shared is None or abs(shared - now) <= LITTLE else shared
+
+
+async def _keep_time(clock: SteadyClock, store: Store) -> None:
+    while True:
+        await asyncio.sleep(_CLOCK_SECONDS)
+        try:
+            now = await _time(store)
+        except StoreUnavailable:
+            continue  # whoever observes the store says so
+        except Exception:  # our own time goes on
+            _log.exception("looking at the clock failed in an unforeseen way")
+            continue
+        if clock.hear(now):
+            _log.warning("the clock has jumped, and stayed so: it is followed now", now=str(now))
 
 
 def _wake(loop: asyncio.AbstractEventLoop, parts: Parts) -> None:

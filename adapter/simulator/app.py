@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -96,11 +96,15 @@ class _Desk:
         self._vendor, self._pusher, self._sleep = vendor, pusher, sleep
 
     async def vendor_api(self, request: Request) -> Response:
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it, and half a request places no call
         received = read(
             request.method,
             request.scope["query_string"],
             request.headers.get("content-type", ""),
-            await request.body(),
+            body,
         )
         return render(self._vendor.receive(received), self._sleep)
 

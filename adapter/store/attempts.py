@@ -120,12 +120,16 @@ class Attempts(Part):
         return self._held(CallState.UNKNOWN, None if all_of_them else now)
 
     def _held(self, state: CallState, due_by: datetime | None) -> list[tuple[Call, Attempt]]:
-        """Return the calls in a state and the attempts that hold them; of a bundle, its lead."""
+        """Return the calls in a state and the attempts that hold them; of a bundle, its lead.
+
+        They are locked until the transaction ends; another replica that asks passes over them.
+        """
         query = (
             sa.select(calls, attempts)
             .join(attempts, attempts.c.id == calls.c.attempt_id)
             .where(call_is_open, calls.c.state == state, attempts.c.call_id == calls.c.id)
             .order_by(calls.c.due_at, calls.c.id)
+            .with_for_update(of=calls, skip_locked=True)
         )
         if due_by is not None:
             query = query.where(calls.c.due_at <= due_by)

@@ -22,7 +22,7 @@ from adapter.telling.body import MOST_ALERTS, MOST_CALLS, Exhausted
 
 def _once(dialect: Any) -> Any:
     """Insert a fallback, unless its page's run has one."""
-    new = dialect.insert(fallbacks)
+    new = dialect.insert(fallbacks).returning(fallbacks.c.id)  # of an INSERT, drivers count no rows
     return new.on_conflict_do_nothing(index_elements=["page_id", "run"])
 
 
@@ -36,7 +36,7 @@ class Fallbacks(Part):
     def add_fallback(self, fallback: Fallback) -> bool:
         """Let a fallback be told; False: the page's run has one already."""
         once = _NEW[self._connection.dialect.name].values(asdict(fallback))
-        return self._connection.execute(once).rowcount > 0
+        return self._connection.execute(once).first() is not None
 
     def due_fallbacks(self, now: datetime, most: int) -> list[Fallback]:
         """Return what is to be told now, at most so much of it, the one due for longest first."""

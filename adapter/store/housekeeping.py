@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -116,6 +116,13 @@ class Housekeeping(Part):
         values = {"id": 1, "at": now}
         if self._connection.execute(probe.update().values(values)).rowcount == 0:
             self._connection.execute(probe.insert().values(values))
+
+    def shared_time(self) -> datetime | None:
+        """Return the time by the clock that all replicas share; None: there is none."""
+        if not self._is_shared:
+            return None
+        found: datetime = self._connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return found.astimezone(UTC)
 
     def reject(self, body: Rejected, keep: int) -> None:
         """Keep a refused body, and of all of them only the newest."""

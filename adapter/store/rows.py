@@ -141,6 +141,7 @@ def call_row(call: Call) -> Row:
         "result": None if call.result is None else call.result.value,
         "reported_at": _text(call.reported_at),
         "drill_id": call.drill_id,
+        "traceparent": call.traceparent,
     }
 
 

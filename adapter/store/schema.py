@@ -180,6 +180,8 @@ calls = sa.Table(
     sa.Column("result", sa.Text),  # model.Result; null: nothing reported
     sa.Column("reported_at", Instant),
     sa.Column("drill_id", sa.Text),  # null: no drill's
+    # what led to it, as a W3C trace context; '': nothing was traced
+    sa.Column("traceparent", sa.Text, nullable=False, server_default=sa.text("''")),
 )
 call_is_open = calls.c.settled_at.is_(None)
 # What is due for a phone, and what a phone is doing: answered by the index alone, which SQLite does

@@ -9,6 +9,7 @@ from __future__ import annotations
 from adapter.store.attempts import Attempts
 from adapter.store.drills import Drills
 from adapter.store.escalations import Escalations
+from adapter.store.heartbeats import Heartbeats
 from adapter.store.housekeeping import Housekeeping
 from adapter.store.inbox import Inbox
 from adapter.store.outbox import Outbox
@@ -28,5 +29,7 @@ __all__ = [
 ]
 
 
-class Session(Inbox, Outbox, Attempts, Receipts, Escalations, Drills, Story, Views, Housekeeping):
+class Session(
+    Inbox, Outbox, Attempts, Receipts, Escalations, Drills, Heartbeats, Story, Views, Housekeeping
+):
     """One transaction's view of the store."""

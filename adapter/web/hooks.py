@@ -21,6 +21,7 @@ from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
 from adapter.model import Reason, Source
 from adapter.paging import Verdict
+from adapter.tracing import NO_TRACES, Tracer
 from adapter.views.values import shown
 from adapter.web.guard import Refusal, admit
 
@@ -42,9 +43,11 @@ class Hooks:
         clock: Clock,
         credentials: Callable[[], Credentials | None],
         max_body_bytes: int,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._intake, self._metrics, self._clock = intake, metrics, clock
         self._credentials, self._max_body_bytes = credentials, max_body_bytes
+        self._tracer = tracer
         self._news = Changes()
 
     def endpoint(self, source: Source) -> Callable[[Request], Awaitable[Response]]:
@@ -63,8 +66,10 @@ class Hooks:
             self._tell_turned_away(source, refusal)
             raise
         self._news.is_news(source, "let in")
+        caller = request.headers.get("traceparent", "")
         try:
-            taken = await self._intake.take(source, body)
+            with self._tracer.span("webhook", caller, source=source) as span:
+                taken = await self._intake.take(source, body, span.traceparent)
         except NotJson as error:
             raise Refusal(400, str(error)) from error
         except InvalidNotification as error:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from adapter.clock import Clock
 from adapter.config.policy import Policy
 from adapter.delivery.policy import UvmsSettings
 from adapter.model import Attempt, Call, CallState, Mode, Person, Reason, Record
@@ -52,10 +53,13 @@ class Claimed(Record):
 
 
 def claim(
-    session: Session, policy: Policy, slots: int, now: datetime, new_id: Callable[[], str]
+    session: Session, policy: Policy, slots: int, clock: Clock, new_id: Callable[[], str]
 ) -> Claimed:
-    """Claim at most so many calls, of different phones, and write their attempts down."""
-    claimed = Claimed()
+    """Claim at most so many calls, of different phones, and write their attempts down.
+
+    An attempt begins when its phone is ours: as we wait for others, they may still ring it.
+    """
+    claimed, now = Claimed(), clock()
     most, window = in_window(policy.requests_per_second)
     slots = min(slots, session.within_pace(most, now - timedelta(seconds=window), slots))
     for due in session.due_phones(now) if slots else ():
@@ -63,8 +67,9 @@ def claim(
             break
         if not session.lock_phone(due.phone, now):
             continue
-        dialled = session.dialled_since(due.phone, now - timedelta(days=1))
-        until = limited_until(dialled, policy.limits, now)
+        begun = max(now, clock())
+        dialled = session.dialled_since(due.phone, begun - timedelta(days=1))
+        until = limited_until(dialled, policy.limits, begun)
         if until is not None:
             limited = session.limit(due.phone, now, until)
             claimed = replace(claimed, limited=claimed.limited + limited)
@@ -72,9 +77,10 @@ def claim(
         lead = next(iter(session.due_calls(due.phone, now, 1)), None)
         if lead is None:
             continue  # another replica was faster
+        begun = max(begun, clock())  # now that nobody rings it
         if session.alike(lead, now) >= policy.limits.bundle_above:
             lead = session.bundle(lead, now)
-        claimed = _prepare(session, policy, lead, claimed, now, new_id)
+        claimed = _prepare(session, policy, lead, claimed, begun, new_id)
         if claimed.alerts > _MANY_ALERTS:
             break  # what is ready leaves first
     return claimed

@@ -5,11 +5,13 @@ Who is called next, and when an escalation has ended, is decided in `paging`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from adapter.config.policy import Policy
-from adapter.model import EventKind, Page, Receiver, Record
+from adapter.model import Call, EventKind, Page, Receiver, Record
 from adapter.on_call import Feeds, roster
 from adapter.paging import Moves, look
 from adapter.store.session import Session
@@ -62,11 +64,21 @@ def escalate(
             now=now,
             new_id=new_id,
         )
+        move = _traced(move, standing.calls)
         session.record_moves(move)
         if move.acknowledged_by:
             session.acknowledge(move.page.id, now, move.acknowledged_by)
         moves.append(move)
     return Escalated(moves=tuple(moves), more=len(due) == _AT_ONCE)
+
+
+def _traced(moves: Moves, calls: Sequence[Call]) -> Moves:
+    """Let the new calls belong to the trace of the page's latest call before them."""
+    traceparent = next((one.traceparent for one in reversed(calls) if one.traceparent), "")
+    if not traceparent:
+        return moves
+    new_calls = tuple(replace(call, traceparent=traceparent) for call in moves.new_calls)
+    return replace(moves, new_calls=new_calls)
 
 
 def _receiver(policy: Policy, name: str) -> Receiver:

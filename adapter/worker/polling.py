@@ -28,6 +28,7 @@ from adapter.model import Attempt, Call, PhoneNumber, Record
 from adapter.receipts import record_reports, tell
 from adapter.store.session import Session
 from adapter.store.store import Store
+from adapter.tracing import NO_TRACES, Tracer
 from adapter.uvms.wire import RecordQuery
 
 _log = logger(__name__)
@@ -65,9 +66,11 @@ class Poller:
         able: Callable[[], bool],
         wake: Callable[[], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._store, self._vendor, self._policy, self._metrics = store, vendor, policy, metrics
         self._clock, self._able, self._wake, self._sleep = clock, able, wake, sleep
+        self._tracer = tracer
         self._news = Changes()
         self._news.is_news("poll", "")
 
@@ -104,7 +107,7 @@ class Poller:
         heard = await self._store.write(
             lambda session: record_reports(session, policy, reported, now)
         )
-        if tell(heard, "poll", self._metrics):
+        if tell(heard, "poll", self._metrics, self._tracer):
             self._wake()
 
     async def _ask(self, since: datetime) -> Records:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from itertools import islice
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ from adapter.model import Attempt, Call, CallState, Event, EventKind
 from adapter.on_call import Feeds, no_feeds
 from adapter.store.session import Session
 from adapter.store.store import Store
+from adapter.tracing import NO_TRACES, Span, Tracer
 from adapter.uvms.wire import RecordQuery, SendRequest
 from adapter.worker.claiming import Ready, claim, lease, leave_within, longest_request
 from adapter.worker.escalating import escalate
@@ -69,9 +70,10 @@ class Worker:
         chance: Callable[[], float],
         feeds: Feeds = no_feeds,
         exhausted: Callable[[], None] = lambda: None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         """Take what it needs; `exhausted` is called when somebody else has to be told of a page."""
-        self._feeds, self._exhausted = feeds, exhausted
+        self._feeds, self._exhausted, self._tracer = feeds, exhausted, tracer
         self._store, self._vendor, self._policy, self._metrics = store, vendor, policy, metrics
         self._clock, self._new_id, self._chance = clock, new_id, chance
         self._account = Account(able_since=clock())
@@ -179,7 +181,7 @@ class Worker:
         slots = min(slots, free, 1 if self._account.trouble is not Trouble.NONE else slots)
         leave_by = at + leave_within(policy.uvms).total_seconds()
         claimed = await self._store.write(
-            lambda session: claim(session, policy, slots, self._clock(), self._new_id)
+            lambda session: claim(session, policy, slots, self._clock, self._new_id)
         )
         self._pace.take(len(claimed.ready), at)
         for ready in claimed.ready:
@@ -246,10 +248,14 @@ class Worker:
         if ready.first:
             waited = self._clock() - ready.call.created_at
             self._metrics.alert_to_wire.observe(waited.total_seconds())
-        answer = await self._send(replace(ready.request, leave_by=leave_by), policy.uvms)
+        with self._span("attempt", ready.call, ready.attempt) as span:
+            answer = await self._send(replace(ready.request, leave_by=leave_by), policy.uvms)
+            outcome = classify(answer, policy.delivery.overrides)
+            span.set(outcome=outcome, ret_code=answer.ret_code)
+            if outcome is not Outcome.ACCEPTED:
+                span.fail(outcome)
         took = asyncio.get_running_loop().time() - started
         self._metrics.vendor_request_duration.observe(took)
-        outcome = classify(answer, policy.delivery.overrides)
         now = self._clock()
         self._account = settle_account(
             self._account, outcome, answer, policy.delivery, ticket, now, self._chance()
@@ -290,7 +296,7 @@ class Worker:
             settlement = settle(
                 call, outcome, interrupted, self._account, policy.delivery, now, self._chance()
             )
-            _settle(session, _answered(attempt, interrupted, outcome, now), settlement, now)
+            _conclude(session, _answered(attempt, interrupted, outcome, now), settlement, now)
             _log.warning("call of unknown outcome, to be looked up", call=call.id)
 
     def _lease_look_ups(
@@ -308,8 +314,13 @@ class Worker:
 
     async def _look_up(self, call: Call, attempt: Attempt) -> None:
         """Ask the vendor whether a call that may have rung was placed."""
+        with self._span("look-up", call, attempt) as span:
+            await self._settle_unknown(call, attempt, span)
+
+    async def _settle_unknown(self, call: Call, attempt: Attempt, span: Span) -> None:
         policy = self._policy()
-        since, until = record_window(attempt, policy.delivery, self._clock())
+        asked = self._clock()
+        since, until = record_window(attempt, policy.delivery, asked)
         seen = await self._find(
             RecordQuery(
                 phone=call.phone, template_id=attempt.template_id, since=since, until=until
@@ -325,7 +336,8 @@ class Worker:
             )
         )
         found, record = look_up(seen, attempt, call.phone, used, policy.delivery, dialled)
-        settlement = reconcile(call, attempt, found, self._account, policy.delivery, now)
+        settlement = reconcile(call, attempt, found, self._account, policy.delivery, asked)
+        span.set(found=found, state=settlement.state, ret_code=seen.answer.ret_code)
         if record is not None:
             attempt = replace(attempt, session_no=attempt.session_no or record.task_no)
         if settlement.state is CallState.ACCEPTED:
@@ -347,6 +359,17 @@ class Worker:
         except Exception:  # what the vendor sends is not ours to foresee
             _log.exception("looking for a call failed in an unforeseen way")
             return Records(answer=Answer(failure=Failure.UNREADABLE))
+
+    def _span(self, name: str, call: Call, attempt: Attempt) -> AbstractContextManager[Span]:
+        return self._tracer.span(
+            name,
+            call.traceparent,
+            call=call.id,
+            attempt=attempt.id,
+            page=call.page_id,
+            receiver=call.receiver,
+            reason=call.reason,
+        )
 
     # --- the store ---
 
@@ -383,6 +406,18 @@ class Worker:
 
 def _settle(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
     session.finish_attempt(attempt)
+    return _settle_call(session, attempt, settlement, now)
+
+
+def _conclude(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
+    """Settle without the vendor's answer: whoever was faster knows better what became of it."""
+    if not _settle_call(session, attempt, settlement, now):
+        return False
+    session.finish_attempt(attempt)
+    return True
+
+
+def _settle_call(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
     return session.settle(
         attempt.id,
         settlement.state,
@@ -409,7 +444,7 @@ def _looked_up(
             detail=f"{found}: {settlement.note}",
         )
     )
-    return _settle(session, attempt, settlement, now)
+    return _conclude(session, attempt, settlement, now)
 
 
 def _answered(attempt: Attempt, answer: Answer, outcome: Outcome, now: datetime) -> Attempt:

@@ -128,6 +128,7 @@ def upgrade() -> None:
     op.add_column("calls", sa.Column("result", sa.Text(), nullable=True))
     op.add_column("calls", sa.Column("reported_at", INSTANT, nullable=True))
     op.add_column("calls", sa.Column("drill_id", sa.Text(), nullable=True))
+    op.add_column("calls", sa.Column("traceparent", sa.Text(), server_default="", nullable=False))
     op.create_index(
         "ix_calls_drill",
         "calls",
