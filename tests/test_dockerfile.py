@@ -1,26 +1,16 @@
-"""The image: what its Dockerfile promises, and, where the tools for it are, the image itself.
-
-`pytest -m image` builds and runs it; that takes minutes and is left out otherwise.
-"""
+"""What the Dockerfile promises; `test_image` has the image itself."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
-import pytest
 import yaml
 
 from adapter import __version__
@@ -74,9 +64,6 @@ def environment() -> dict[str, str]:
 
 def values() -> Any:
     return yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-
-
-# --- the Dockerfile ------------------------------------------------------------------------------
 
 
 def test_hadolint_finds_nothing_to_complain_about() -> None:
@@ -175,131 +162,3 @@ def test_what_builds_the_wheel_is_locked_as_it_is_for_developers() -> None:
 def pins(name: str) -> dict[str, str]:
     text = (ROOT / name).read_text(encoding="utf-8")
     return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
-
-
-# --- the image -----------------------------------------------------------------------------------
-
-TOOLS = ("buildah", "debootstrap", "podman", "runc")
-BASE, IMAGE = "localhost/python:3.13-slim", "localhost/uvms-adapter:test"
-CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-ROOTFS = ROOT / ".cache" / "image" / "rootfs"
-TOKEN = "token-of-this-test"
-
-
-class Containers:
-    """buildah and podman on a storage of their own; no daemon and no registry."""
-
-    def __init__(self, storage: Path, running: Path) -> None:
-        self._where = [f"--root={storage}", f"--runroot={running}", "--storage-driver=vfs"]
-
-    def buildah(self, *arguments: str | Path) -> str:
-        return run("buildah", *self._where, *arguments)
-
-    def podman(self, *arguments: str | Path) -> str:
-        return run("podman", *self._where, "--runtime=runc", *arguments)
-
-
-def run(*command: str | Path) -> str:
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert ran.returncode == 0, f"{command}: {ran.stdout[-2000:]} {ran.stderr[-2000:]}"
-    return ran.stdout.strip()
-
-
-@pytest.fixture
-def containers(tmp_path: Path) -> Iterator[Containers]:
-    """The tools, with the image built on a base that is made of Debian's packages."""
-    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
-        pytest.skip(f"no {', '.join(missing)}: apt-get install {' '.join(TOOLS)} catatonit")
-    if os.geteuid() != 0:
-        pytest.skip("debootstrap needs root")
-    storage = Path(tempfile.mkdtemp(prefix="uvms-"))  # podman takes a short path only
-    try:
-        found = Containers(storage / "images", storage / "run")
-        make_base(found)
-        found.buildah(
-            *("bud", "--isolation=chroot", "--pull=never", "--format=docker", "--layers=false"),
-            *("--network=host", f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"),
-            *(f"--build-arg=PYTHON_IMAGE={BASE}", f"--tag={IMAGE}", ROOT),
-        )
-        yield found
-    finally:
-        shutil.rmtree(storage)
-
-
-def make_base(containers: Containers) -> None:
-    """Make the base image; what it is made of is kept in `.cache/image` of the project."""
-    if not ROOTFS.exists():
-        unfinished = ROOTFS.with_name("unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        packages = "python3,python3-pip,python3-venv,ca-certificates"
-        run("debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", unfinished)
-        (unfinished / "usr/local/bin/python").symlink_to("/usr/bin/python3")
-        unfinished.rename(ROOTFS)
-    container = containers.buildah("from", "scratch")
-    containers.buildah("add", "--quiet", container, ROOTFS, "/")
-    path = "/usr/local/bin:/usr/bin:/bin"
-    containers.buildah("config", "--env", f"PATH={path}", container)
-    containers.buildah("commit", "--quiet", container, BASE)
-    containers.buildah("rm", container)
-
-
-@pytest.fixture
-def container(containers: Containers, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The running image, shut off as the chart has it; its name and its URL."""
-    name = f"uvms-adapter-test-{os.getpid()}"
-    (tmp_path / "config").mkdir()
-    shutil.copy(ROOT / "routes.yaml", tmp_path / "config")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    containers.podman(
-        *("run", "--detach", f"--name={name}", "--network=host", "--read-only"),
-        *("--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
-        *("--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"),
-        *(f"--volume={tmp_path}/config:/etc/uvms-adapter:ro", f"--env=UVMS_WEBHOOK_TOKEN={TOKEN}"),
-        *(IMAGE, "serve", "--simulate", f"--listen=127.0.0.1:{port}"),
-    )
-    try:
-        yield name, f"http://127.0.0.1:{port}"
-    finally:
-        containers.podman("rm", "--force", "--volumes", name)
-
-
-@pytest.mark.image
-@pytest.mark.timeout(1200)
-def test_the_image_rings_phones_and_stops_when_told_to(
-    containers: Containers, container: tuple[str, str]
-) -> None:
-    name, url = container
-    transport = httpx.HTTPTransport(retries=10)  # back-off: until it listens
-    alert = {
-        "status": "firing",
-        "labels": {"alertname": "DiskFull", "severity": "critical"},
-        "startsAt": "2026-11-24T03:00:00Z",
-    }
-
-    with httpx.Client(base_url=url, transport=transport, timeout=30) as client:
-        answer = client.post(
-            "/v1/alertmanager",
-            json={"version": "4", "status": "firing", "alerts": [alert]},
-            headers={"Authorization": f"Bearer {TOKEN}"},
-        )
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["calls_total"] == 2
-
-    def inside(*command: str) -> str:
-        return containers.podman("exec", name, *command)
-
-    assert inside("python", "-c", "import os; print(os.getuid(), os.getpid() != 1)") == "65532 True"
-    writable = (
-        "import os; print([d for d in ('/', '/tmp', '/opt', '/data') if os.access(d, os.W_OK)])"
-    )
-    assert inside("python", "-c", writable) == "['/data']"
-    for _ in itertools.repeat(None, 50):  # each takes a moment itself
-        calls = json.loads(inside("uvms-adapter", "calls", "list", "--json"))["calls"]
-        if {call["state"] for call in calls} == {"accepted"}:
-            break
-    assert [call["state"] for call in calls] == ["accepted", "accepted"]
-
-    containers.podman("stop", "--time=35", name)  # 137, not 0, if it had to be killed then
-    assert containers.podman("inspect", name, "--format", "{{.State.ExitCode}}") == "0"
