@@ -9,7 +9,7 @@ PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/rout
 PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication links heartbeats schedules telling sources paging rendering repairs delivery,$(wildcard tests/test_$(module)*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-lowest lint format cov mutation schema lock wheel image ci clean
+.PHONY: help install demo run test test-lowest lint format cov mutation schema lock wheel faults image ci clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ mutation: install ## Show what the tests of signing, delivery and paging would n
 	rm -rf mutants
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+
+faults: install ## Break the real processes in every way, and count calls lost and doubled
+	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS_ARGS)
 
 image: install ## Build the image and run it, and the Pods of the chart (minutes; needs root)
 	$(BIN)/python -m pytest -m image $(PYTEST_ARGS) tests/test_image.py tests/test_image_pod.py

@@ -2,8 +2,8 @@
 
 Whatever needs a store asks for the one of a directory, by `url_in`. In a test that has the fixture
 `database` this is SQLite once and PostgreSQL once; in any other it is SQLite. So a test's body,
-and the world it is in, say nothing of the engine. Each database has today's schema from the
-beginning: making one takes longer than most of what is then done with it.
+and the world it is in, say nothing of the engine. A database has today's schema from the beginning,
+for making that takes longer than most of what is then done with it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ ON_POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=Tru
 _server: tuple[Server, ExitStack, dict[Path, str]] | None = None  # None: in files
 
 
-def url_in(directory: Path, file: str = "adapter.db") -> str:
-    """Return the URL of this directory's database; `file` is what it is called in SQLite."""
+def url_in(directory: Path, file: str = "adapter.db", *, schema: bool = True) -> str:
+    """Return the URL of this directory's database; `file` is what it is called in SQLite.
+
+    `schema`: whether it has one before anybody opens it.
+    """
     where = directory / file
     if _server is None:
-        if not where.exists():
-            where.write_bytes(_empty())
+        if schema and not where.exists():
+            where.write_bytes(_with_schema())
         return f"sqlite:///{where}"
     server, until_then, urls = _server
     if where not in urls:
-        urls[where] = until_then.enter_context(server.database())
+        urls[where] = until_then.enter_context(server.database(empty=not schema))
     return urls[where]
 
 
@@ -52,7 +55,7 @@ def all_in(server: Server) -> Iterator[None]:
 
 
 @cache
-def _empty() -> bytes:
+def _with_schema() -> bytes:
     with TemporaryDirectory() as directory:
         file = Path(directory) / "empty.db"
         open_store(f"sqlite:///{file}", exclusive=True).close()

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import httpx
 import yaml
+from databases import url_in
 from prometheus_client.parser import text_string_to_metric_families
 
 _T = TypeVar("_T")
@@ -268,7 +269,7 @@ class Service:
             "UVMS_PRIVATE_KEY": PRIVATE_KEY,
             "UVMS_WEBHOOK_TOKEN": WEBHOOK_TOKEN,
             "UVMS_API_TOKEN": API_TOKEN,
-            "UVMS_DATABASE_URL": f"sqlite:///{self.folder / 'adapter.db'}",
+            "UVMS_DATABASE_URL": url_in(self.folder, schema=False),
             "NO_PROXY": "127.0.0.1",
         }
 

@@ -53,7 +53,7 @@ def database(directory: Path) -> Path:
 
 def url(where: Path | str) -> str:
     """Return a URL: of the database in a directory, or as it is."""
-    return where if isinstance(where, str) else url_in(where, database(where).name)
+    return where if isinstance(where, str) else url_in(where, database(where).name, schema=False)
 
 
 def on_postgresql(where: Path | str) -> bool:

@@ -324,6 +324,7 @@ def test_alerts_while_the_service_is_down_ring_once_it_is_up(
 # --- two Alertmanagers -------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("database")  # where it matters: both post at the same instant
 @pytest.mark.parametrize("clustered", [True, False], ids=["clustered", "split"])
 def test_two_alertmanagers_with_the_same_alerts_ring_once(
     clustered: bool, binary: str, service: Service, heard: People, tmp_path: Path

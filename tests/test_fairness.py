@@ -160,7 +160,7 @@ class Night:
 
     def _claim(self, session: Session, slots: int) -> tuple[Sequence[Ready], bool]:
         waiting = {due.phone for due in session.due_phones(self.now)}
-        claimed = claim(session, self.policy, slots, self.now, self._new_id)
+        claimed = claim(session, self.policy, slots, lambda: self.now, self._new_id)
         called = {ready.call.phone for ready in claimed.ready}
         heard = {self.policy.people[name].phone for _, name in self.rang}
         if called & heard:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from adapter import logs
 
@@ -16,6 +17,7 @@ def as_before() -> Iterator[None]:
     handlers, level = root.handlers, root.level
     yield
     root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("as_json", [True, False], ids=["JSON", "console"])

@@ -411,6 +411,7 @@ async def test_a_strangers_body_is_refused_before_it_is_read(small: World) -> No
     assert status == b"HTTP/1.1 401 Unauthorized\r\n"
 
 
+@pytest.mark.usefixtures("database")
 async def test_only_so_many_refused_bodies_are_kept_and_only_so_much_of_each(
     tmp_path: Path,
 ) -> None:

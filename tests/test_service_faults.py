@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import ON_SQLITE
 from service_harness import (
     PEOPLE,
     World,
@@ -434,6 +435,7 @@ async def test_a_vendor_that_is_down_stops_no_webhook(tmp_path: Path) -> None:
             assert (await world.client.get("/-/ready")).status_code == 200
 
 
+@ON_SQLITE  # others may share PostgreSQL: a start waits for the lease there, see test_stories
 async def test_a_process_that_stopped_in_the_middle_of_a_call_looks_it_up(tmp_path: Path) -> None:
     for place, requests in ((True, 1), (False, 2)):
         directory = tmp_path / f"placed-{place}"

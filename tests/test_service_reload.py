@@ -163,6 +163,7 @@ async def test_a_bad_file_at_the_start_is_no_start(tmp_path: Path) -> None:
 # --- calls that wait meanwhile -----------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("database")
 async def test_a_call_that_waits_while_its_receiver_vanishes_ends_loudly(tmp_path: Path) -> None:
     waits = routes(receiver("phone", "alice"), route={"group_wait": "1s"})
     async with story(tmp_path, waits) as world:
@@ -180,6 +181,7 @@ async def test_a_call_that_waits_while_its_receiver_vanishes_ends_loudly(tmp_pat
         assert world.rang == ["bob"]
 
 
+@pytest.mark.usefixtures("database")
 async def test_a_call_that_waits_says_the_words_of_the_new_file(tmp_path: Path) -> None:
     waits = routes(receiver("phone", "alice"), route={"group_wait": "1s"})
     async with story(tmp_path, waits) as world:
@@ -192,6 +194,7 @@ async def test_a_call_that_waits_says_the_words_of_the_new_file(tmp_path: Path) 
         assert world.said == ["sh告警，磁盘，共1条，请及时处理。"]
 
 
+@pytest.mark.usefixtures("database")
 async def test_a_phone_that_is_mended_is_the_one_to_ring(tmp_path: Path) -> None:
     """People are called at the number they had when the call was decided; the next one has it."""
     async with story(tmp_path, calling("alice")) as world:

@@ -330,6 +330,26 @@ def test_phones_ring_just_then(story, database, tmp_path):
         assert came.asked == list(story.asked)
 
 
+@pytest.mark.parametrize(
+    ("database", "looked_up_at"),
+    [("sqlite", "03:00:15"), ("postgresql", "03:01:05")],
+    indirect=["database"],
+)
+def test_a_start_waits_for_the_lease_where_others_may_share_the_database(
+    database, looked_up_at, tmp_path
+):
+    """Another replica may still be sending what this one finds under way."""
+    acts = [
+        ("03:00:00", stays_silent("alice", rings=True)),
+        DISK_FIRES,
+        ("03:00:10", restarts),
+        ("03:10:00", finds_calls(accepted=1)),
+    ]
+    came = run(told(Story(ALICE, acts, rang=["03:00:00 alice"]), tmp_path))
+    assert came.rang == ["03:00:00 alice"]
+    assert came.asked == ["03:00:00 call alice: no answer", f"{looked_up_at} look-up alice: 0"]
+
+
 # --- the harness itself -------------------------------------------------------------------------
 
 

@@ -35,7 +35,7 @@ from adapter.delivery.account import Trouble
 from adapter.model import CallState
 from adapter.worker.pace import Pace
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 
 @pytest.fixture
@@ -271,12 +271,13 @@ class TestAdoption:
             def killed(session: Any) -> None:
                 recorded(session, mine, episode(mine, receiver="phone"))
                 recorded(session, lead := call(mine, receiver="phone"))
-                begun(session, lead, lease=HOUR)
+                begun(session, lead)
 
             store.write_now(killed)
             world = World(store, routes())
             async with running(world):
-                await until(lambda: world.states() == {"unknown": 1})
+                await world.lease_ends(MINUTE)
+                await until(lambda: world.states() != {"sending": 1})
                 await world.passes(40 * SECOND)
                 await until(lambda: world.states() == {"accepted": 1})
                 assert (len(world.vendor.asked), world.vendor.rang) == (1, ["alice"])
@@ -297,6 +298,7 @@ class TestAdoption:
             world = World(store, routes())
             world.vendor.has_record_of("alice", NOW)
             async with running(world):
+                await world.lease_ends(HOUR)
                 await until(lambda: world.states() == {"accepted": 1})
                 assert world.vendor.rang == []
 
@@ -567,7 +569,7 @@ class TestTrouble:
         def observe(_seconds: float, failure: Exception | None) -> None:
             failures.extend([failure] if failure else [])
 
-        with opened(tmp_path, lock_wait_seconds=0.05, observe=observe) as store:
+        with opened(tmp_path, lock_wait_seconds=1.0, observe=observe) as store:
             world = World(store, routes(route={"receiver": "phone", "group_wait": "30s"}))
             async with running(world):
                 await world.post(world.firing("A"))
@@ -583,7 +585,7 @@ class TestTrouble:
     async def test_a_store_that_cannot_be_written_at_the_start_is_waited_for(
         self, tmp_path: Path
     ) -> None:
-        with opened(tmp_path, lock_wait_seconds=0.05) as store:
+        with opened(tmp_path, lock_wait_seconds=1.0) as store:
             world = World(store, routes())
             await world.post(world.firing("A"))
             with held(tmp_path):
@@ -646,7 +648,8 @@ class TestTrouble:
             again = World(store, routes())
             again.vendor.has_record_of("alice", NOW)
             async with running(again):
-                await until(lambda: again.states() == {"unknown": 1})
+                await again.lease_ends(MINUTE)
+                await until(lambda: again.states() != {"sending": 1})
                 await again.passes(5 * SECOND)
                 await until(lambda: again.states() == {"accepted": 1})
             assert again.vendor.rang == []

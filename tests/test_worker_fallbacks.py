@@ -36,7 +36,7 @@ from adapter.simulator.server import running
 from adapter.store.schema import pages
 from adapter.worker.fallbacks import LINK_LIVES, Teller
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 TOKEN = "T0SECRETxyz/B0SECRETxyz"  # of the webhook: it stands in the URL's path
 LINK_SECRET = Secret("link-secret-of-this-story")

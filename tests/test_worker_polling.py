@@ -44,7 +44,7 @@ from adapter.uvms.client import MAX_PAGES, UvmsClient, new_http_client
 from adapter.uvms.wire import Keys, RecordQuery, SendRequest
 from adapter.worker.polling import Poller
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 KEYS = Keys(public_key="public", private_key=Secret("private"))
 
@@ -134,7 +134,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     )
     transport = httpx.ASGITransport(create_app(simulated))
     async with new_http_client(trust_env=False, transport=transport) as http:
-        with opened(tmp_path, lock_wait_seconds=0.0) as store:
+        with opened(tmp_path, lock_wait_seconds=1.0) as store:
             found = World(store, http, simulated)
             simulated.clock = lambda: found.now
             yield found

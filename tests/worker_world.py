@@ -196,6 +196,14 @@ class World:
         self.now += time
         await self.rest()
 
+    async def lease_ends(self, lease: timedelta) -> None:
+        """Let a dead process's lease end; where a start owns the store alone, none counts."""
+        if not self.store.alone:
+            before = self.states()
+            await self.rest()
+            assert self.states() == before, "the other process may still live"
+            await self.passes(lease)
+
     async def rest(self) -> None:
         """Return when the worker has looked twice more: what it did not do by then, it will not."""
         enough = self._looks + 16  # it asks the clock at most six times a round
