@@ -25,7 +25,7 @@ from adapter.store.store import open_store
 def here(tmp_path, monkeypatch):
     """A directory of the test's own, named by nothing in the environment; 100 columns."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "300")
     for name in [name for name in os.environ if name.startswith("UVMS_")]:
         monkeypatch.delenv(name)
 

@@ -195,7 +195,9 @@ def test_every_command_that_is_shown_is_understood(words: list[str]) -> None:
 
 def _parse(command: click.Command, words: list[str]) -> None:
     """Parse a command line down to its last command, and run nothing."""
-    with command.make_context("uvms-adapter", list(words)) as context:
+    # With the settings of the whole program: a command keeps the help option of its first parse.
+    settings = cli.context_settings
+    with command.make_context("uvms-adapter", list(words), **settings) as context:
         if not isinstance(command, click.Group):
             return
         rest = [*context._protected_args, *context.args]
