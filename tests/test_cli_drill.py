@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class Service:
 
     def __init__(self, **results: tuple[Result, int] | None) -> None:
         self._results = results  # None: nothing is heard
+        self.dialled: list[str] = []  # people whose call is in the store as dialled
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -96,13 +97,14 @@ class Service:
         store = open_store(url_in(Path.cwd()))
         try:
             while not self._stopped.wait(0.01):
-                store.write_now(self._round)
+                self.dialled += store.write_now(self._round)
         finally:
             store.close()
 
-    def _round(self, session: Session) -> None:
+    def _round(self, session: Session) -> list[str]:
         policy, now = load_file("routes.yaml"), utc_now()
-        for ready in claim(session, policy, 9, utc_now, lambda: uuid.uuid4().hex).ready:
+        claimed = claim(session, policy, 9, utc_now, lambda: uuid.uuid4().hex).ready
+        for ready in claimed:
             session.finish_attempt(replace(ready.attempt, finished_at=now, outcome="accepted"))
             session.settle(
                 ready.attempt.id, CallState.ACCEPTED, now=now, due_at=None, note="RetCode 0"
@@ -111,6 +113,7 @@ class Service:
             if heard is not None:
                 receipt = Receipt(result=heard[0], received_at=now, talk_seconds=heard[1])
                 record_reports(session, policy, [_reported(ready.attempt.id, receipt)], now)
+        return [ready.call.person for ready in claimed]
 
 
 def _reported(attempt_id: str, receipt: Receipt) -> Reported:
@@ -241,9 +244,15 @@ def test_somebody_is_not_reached(capsys):
     assert error(capsys, "report") == told
 
 
-def test_nothing_is_heard_of_a_call(capsys):
-    with Service(alice=(Result.ANSWERED, 9), bob=None):
-        assert drill(*NOW, "--watch", "--timeout", "700ms", "--json") == 1
+def test_nothing_is_heard_of_a_call(capsys, monkeypatch):
+    service = Service(alice=(Result.ANSWERED, 9), bob=None)
+
+    def time_is_over_once_both_are_dialled() -> datetime:
+        return utc_now() + (timedelta(hours=2) if len(service.dialled) == 2 else timedelta(0))
+
+    monkeypatch.setattr("adapter.cli.drill.utc_now", time_is_over_once_both_are_dialled)
+    with service:
+        assert drill(*NOW, "--watch", "--timeout", "1h", "--json") == 1
     told = capsys.readouterr()
     found = json.loads(told.out)
     assert [call["result"] for call in found["calls"]] == ["answered", "submitted"]

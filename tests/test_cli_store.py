@@ -296,6 +296,7 @@ class Worker:
 
     def __init__(self, state: CallState, ret_code: int) -> None:
         self._state, self._ret_code = state, ret_code
+        self.rung = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -315,6 +316,7 @@ class Worker:
                 for call in calls:
                     if call.page_id is None and call.state is CallState.WAITING:
                         ring(store, call, state=self._state, ret_code=self._ret_code, now=utc_now())
+                        self.rung += 1
         finally:
             store.close()
 
@@ -363,9 +365,11 @@ def test_a_test_call_that_nobody_takes_up_is_withdrawn(capsys):
     assert [call["note"] for call in found] == ["a test call that no service took up in time"]
 
 
-def test_a_test_call_whose_outcome_takes_its_time(capsys):
-    with Worker(CallState.UNKNOWN, 110):
-        told = error(capsys, "call", "--to", "bob", "--timeout", "1s")
+def test_a_test_call_whose_outcome_takes_its_time(capsys, monkeypatch):
+    worker = Worker(CallState.UNKNOWN, 110)
+    monkeypatch.setattr("adapter.cli.call.monotonic", lambda: 7200.0 if worker.rung else 0.0)
+    with worker:
+        told = error(capsys, "call", "--to", "bob", "--timeout", "1h")
     assert told.startswith("the call is still unknown (RetCode 110: Send success) and goes on ")
     assert "see uvms-adapter calls explain " in told
 

@@ -504,7 +504,7 @@ class TestBundle:
         mine = page()
         recorded(session, mine, lead := call(mine), other := call(mine))
         session.bundle(lead, NOW)
-        session.end(lead, CallState.CANCELLED, NOW, "its alerts resolved")
+        assert session.end(lead, CallState.CANCELLED, NOW, "its alerts resolved")
         for each in (lead, other):
             ended = the_call(session, each)
             assert (ended.state, ended.settled_at) == (CallState.CANCELLED, NOW)
@@ -529,6 +529,12 @@ class TestBegin:
         begun(session, lead)
         assert not session.begin(lead, attempt(lead), NOW + HOUR)
         assert len(session.attempts_of(lead)) == 1
+
+    def test_a_claimed_call_is_not_ended(self, session):
+        recorded(session, mine := page(), lead := call(mine))
+        begun(session, lead)
+        assert not session.end(lead, CallState.CANCELLED, NOW, "nobody took it up in time")
+        assert the_call(session, lead).state is CallState.SENDING
 
     def test_an_ended_call_is_not_claimed(self, session):
         recorded(session, mine := page(), lead := call(mine))

@@ -6,9 +6,9 @@ worker, limits, template, signature, vendor.
 
 from __future__ import annotations
 
-import time
 import uuid
 from pathlib import Path
+from time import monotonic, sleep
 
 import click
 
@@ -29,6 +29,7 @@ from adapter.views import stored
 
 _POLL_SECONDS = 0.1
 _TAKEN_WITHIN_SECONDS = 10.0  # a running service looks for calls each second
+_NOT_TAKEN_UP = "a test call that no service took up in time"
 
 
 @click.command()
@@ -135,18 +136,19 @@ def _test_call(person: Person, receiver: Receiver) -> Call:
 
 def _wait(store: Store, call_id: str, timeout: float) -> None:
     """Wait until the call has ended. Raises NotPossible where nobody takes it up, or in time."""
-    started, patience = time.monotonic(), min(timeout, _TAKEN_WITHIN_SECONDS)
-    while (made := _now(store, call_id)).state.open:
-        waited = time.monotonic() - started
-        if _is_untouched(made) and waited > patience:
-            _withdraw(store, made, "a test call that no service took up in time")
+    started, patience = monotonic(), min(timeout, _TAKEN_WITHIN_SECONDS)
+    while True:
+        waited, made = monotonic() - started, _now(store, call_id)
+        if not made.state.open:
+            return
+        if _is_untouched(made) and waited > patience and _withdraw(store, made, _NOT_TAKEN_UP):
             raise NotPossible(
                 f"no service took the call up within {patience:g} s, so it was withdrawn: is one "
                 "running on this database? Start it with uvms-adapter serve"
             )
         if waited > timeout:
             raise NotPossible(_still_open(made))
-        time.sleep(_POLL_SECONDS)
+        sleep(_POLL_SECONDS)
 
 
 def _is_untouched(made: Call) -> bool:
@@ -158,10 +160,13 @@ def _now(store: Store, call_id: str) -> Call:
     return made
 
 
-def _withdraw(store: Store, made: Call, note: str) -> None:
-    """Nobody wants the phone to ring when a service is started tomorrow."""
+def _withdraw(store: Store, made: Call, note: str) -> bool:
+    """Nobody wants the phone to ring when a service is started tomorrow.
+
+    Return whether the call was still there to be withdrawn: a service may have just taken it up.
+    """
     now = utc_now()
-    store.write_now(lambda session: session.end(made, CallState.CANCELLED, now, note))
+    return store.write_now(lambda session: session.end(made, CallState.CANCELLED, now, note))
 
 
 def _still_open(made: Call) -> str:

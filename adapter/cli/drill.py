@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
@@ -188,7 +187,7 @@ def _watch(store: Store, drill_id: str, patience: timedelta, *, as_json: bool) -
     ends = max(call.due_at for call in _calls(store, drill_id)) + patience
     try:
         while True:
-            calls, now = _calls(store, drill_id), utc_now()
+            now, calls = utc_now(), _calls(store, drill_id)
             for call in calls:
                 said = drill_plan.state_of(call)
                 if told.setdefault(call.id, CallState.WAITING) != said:
@@ -217,10 +216,15 @@ def _taken_within(patience: timedelta) -> timedelta:
     return min(patience, _TAKEN_WITHIN)
 
 
-def _give_up(store: Store, drill_id: str, waited: timedelta) -> NoReturn:
-    """Nobody wants the phones to ring when a service is started tomorrow."""
+def _give_up(store: Store, drill_id: str, waited: timedelta) -> None:
+    """Nobody wants the phones to ring when a service is started tomorrow.
+
+    Raises NotPossible, unless a service has just taken up the drill's first call.
+    """
     note = "a drill that no service took up in time"
-    store.write_now(lambda session: drill_plan.cancel(session, drill_id, note, utc_now()))
+    found = store.write_now(lambda session: drill_plan.cancel(session, drill_id, note, utc_now()))
+    if found["withdrawn"] < len(found["calls"]):
+        return
     raise NotPossible(
         f"no service took the drill up within {waited.total_seconds():g} s, so it was withdrawn: "
         "is one running on this database? Start it with uvms-adapter serve"

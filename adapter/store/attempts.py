@@ -59,11 +59,15 @@ class Attempts(Part):
         self._write(_NEW_ATTEMPTS, [attempt_row(attempt) | {"phone": lead.phone.e164}])
         return True
 
-    def end(self, lead: Call, state: CallState, now: datetime, note: str) -> None:
-        """End a waiting call, and what it bundles, for which no request will leave."""
+    def end(self, lead: Call, state: CallState, now: datetime, note: str) -> bool:
+        """End a waiting call, and what it bundles, for which no request will leave.
+
+        Return False where it does not wait any more: somebody claimed or ended it meanwhile.
+        """
         waiting = calls.update().where(said_by(lead.id), calls.c.state == CallState.WAITING)
         self._look_at_pages_of(said_by(lead.id), now)
-        self._connection.execute(waiting.values(state=state, settled_at=now, note=note))
+        ended = self._connection.execute(waiting.values(state=state, settled_at=now, note=note))
+        return ended.rowcount > 0
 
     def finish_attempt(self, attempt: Attempt) -> None:
         """Keep what the vendor answered."""
