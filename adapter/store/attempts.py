@@ -12,13 +12,45 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapter.model import Attempt, Call, CallState, PhoneNumber
-from adapter.store.outbox import said_by
+from adapter.store.named import LEAD, said_by
 from adapter.store.part import Part
 from adapter.store.rows import attempt_of, attempt_row, call_of
 from adapter.store.schema import attempts, call_is_open, calls, episodes, page_escalates, pages
 
 _NEW_ATTEMPTS = attempts.insert()
 _FINISHED_ATTEMPTS = attempts.update().where(attempts.c.id == sa.bindparam("key"))
+
+_INSTANT = calls.c.due_at.type
+_YOUNGEST = (
+    sa.select(sa.func.max(episodes.c.id))
+    .where(episodes.c.page_id == calls.c.page_id)
+    .scalar_subquery()
+)
+_CLAIM = (
+    calls.update()
+    .where(calls.c.state == CallState.WAITING)
+    .values(
+        state=CallState.SENDING,
+        attempt_id=sa.bindparam("attempt"),
+        attempts=calls.c.attempts + 1,
+        dialled_at=sa.bindparam("begun", type_=_INSTANT),
+        named_through=_YOUNGEST,
+        limited_until=None,
+        due_at=sa.bindparam("lease_until", type_=_INSTANT),
+    )
+)
+_CLAIM_LEAD = _CLAIM.where(calls.c.id == LEAD).values(bundled_into=None)
+_CLAIM_BUNDLED = _CLAIM.where(calls.c.bundled_into == LEAD)
+
+# The calls in a state and the attempts that hold them; of a bundle, its lead.
+_HELD = (
+    sa.select(calls, attempts)
+    .join(attempts, attempts.c.id == calls.c.attempt_id)
+    .where(call_is_open, calls.c.state == sa.bindparam("held"), attempts.c.call_id == calls.c.id)
+    .order_by(calls.c.due_at, calls.c.id)
+    .with_for_update(of=calls, skip_locked=True)
+)
+_HELD_AND_DUE = _HELD.where(calls.c.due_at <= sa.bindparam("now", type_=_INSTANT))
 
 # What a call that nobody holds looks like.
 _LET_GO = {"attempt_id": None, "bundled_into": None}
@@ -34,28 +66,15 @@ class Attempts(Part):
 
         Return False where somebody else has claimed it.
         """
-        youngest = (
-            sa.select(sa.func.max(episodes.c.id))
-            .where(episodes.c.page_id == calls.c.page_id)
-            .scalar_subquery()
-        )
-        claim = (
-            calls.update()
-            .where(calls.c.state == CallState.WAITING)
-            .values(
-                state=CallState.SENDING,
-                attempt_id=attempt.id,
-                attempts=calls.c.attempts + 1,
-                dialled_at=attempt.started_at,
-                named_through=youngest,
-                limited_until=None,
-                due_at=lease_until,
-            )
-        )
-        leading = claim.where(calls.c.id == lead.id).values(bundled_into=None)
-        if self._connection.execute(leading).rowcount == 0:
+        values = {
+            "lead": lead.id,
+            "attempt": attempt.id,
+            "begun": attempt.started_at,
+            "lease_until": lease_until,
+        }
+        if self._connection.execute(_CLAIM_LEAD, values).rowcount == 0:
             return False
-        self._connection.execute(claim.where(calls.c.bundled_into == lead.id))
+        self._connection.execute(_CLAIM_BUNDLED, values)
         self._write(_NEW_ATTEMPTS, [attempt_row(attempt) | {"phone": lead.phone.e164}])
         return True
 
@@ -128,19 +147,11 @@ class Attempts(Part):
 
         They are locked until the transaction ends; another replica that asks passes over them.
         """
-        query = (
-            sa.select(calls, attempts)
-            .join(attempts, attempts.c.id == calls.c.attempt_id)
-            .where(call_is_open, calls.c.state == state, attempts.c.call_id == calls.c.id)
-            .order_by(calls.c.due_at, calls.c.id)
-            .with_for_update(of=calls, skip_locked=True)
-        )
-        if due_by is not None:
-            query = query.where(calls.c.due_at <= due_by)
+        query, values = (_HELD, {}) if due_by is None else (_HELD_AND_DUE, {"now": due_by})
         width = len(calls.c)
         return [
             (call_of(row[:width]), attempt_of(row[width:]))
-            for row in self._connection.execute(query)
+            for row in self._connection.execute(query, {"held": state, **values})
         ]
 
     def lease(self, attempt_id: str, until: datetime) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,6 +17,33 @@ from adapter.store.schema import calls, episodes, events, is_firing, page_is_ope
 
 _NEW_EVENTS = events.insert()
 
+_PAGES: sa.BindParameter[Any] = sa.bindparam("pages", expanding=True)
+_DUE = (
+    pages.select()
+    .where(pages.c.look_at <= sa.bindparam("now", type_=pages.c.look_at.type))
+    .order_by(pages.c.look_at, pages.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
+_CALLS_OF_RUNS = (
+    calls.select()
+    .join(pages, pages.c.id == calls.c.page_id)
+    .where(
+        calls.c.page_id.in_(_PAGES),
+        sa.or_(
+            calls.c.run == pages.c.run,
+            calls.c.settled_at.is_(None),
+            calls.c.result == Result.ANSWERED.value,
+        ),
+    )
+    .order_by(calls.c.created_at, calls.c.id)
+)
+_NEWEST_FIRING = (
+    sa.select(episodes.c.page_id, sa.func.max(episodes.c.id))
+    .where(episodes.c.page_id.in_(_PAGES), is_firing)
+    .group_by(episodes.c.page_id)
+)
+
 
 class Escalations(Part):
     """The side of the store that escalations are looked at from."""
@@ -25,14 +53,10 @@ class Escalations(Part):
 
         Their pages are locked until the transaction ends; who else looks passes over them.
         """
-        query = (
-            pages.select()
-            .where(pages.c.look_at <= now)
-            .order_by(pages.c.look_at, pages.c.id)
-            .limit(most)
-            .with_for_update(skip_locked=True)
-        )
-        found = [page_of(row) for row in self._connection.execute(query)]
+        rows = self._connection.execute(_DUE, {"now": now, "most": most})
+        found = [page_of(row) for row in rows]
+        if not found:
+            return []
         ids = [page.id for page in found]
         theirs, newest = self._calls_of_runs(ids), self._newest_firing(ids)
         return [
@@ -40,33 +64,16 @@ class Escalations(Part):
             for page in found
         ]
 
-    def _calls_of_runs(self, page_ids: Iterable[str]) -> dict[str, list[Call]]:
+    def _calls_of_runs(self, page_ids: Sequence[str]) -> dict[str, list[Call]]:
         """Return the calls of each page's present run, those open, and those answered."""
-        query = (
-            calls.select()
-            .join(pages, pages.c.id == calls.c.page_id)
-            .where(
-                calls.c.page_id.in_(list(page_ids)),
-                sa.or_(
-                    calls.c.run == pages.c.run,
-                    calls.c.settled_at.is_(None),
-                    calls.c.result == Result.ANSWERED.value,
-                ),
-            )
-            .order_by(calls.c.created_at, calls.c.id)
-        )
         found: dict[str, list[Call]] = defaultdict(list)
-        for row in self._connection.execute(query):
+        for row in self._connection.execute(_CALLS_OF_RUNS, {"pages": page_ids}):
             found[row.page_id].append(call_of(row))
         return found
 
-    def _newest_firing(self, page_ids: Iterable[str]) -> dict[str, int]:
-        query = (
-            sa.select(episodes.c.page_id, sa.func.max(episodes.c.id))
-            .where(episodes.c.page_id.in_(list(page_ids)), is_firing)
-            .group_by(episodes.c.page_id)
-        )
-        return {page_id: newest for page_id, newest in self._connection.execute(query)}
+    def _newest_firing(self, page_ids: Sequence[str]) -> dict[str, int]:
+        rows = self._connection.execute(_NEWEST_FIRING, {"pages": page_ids})
+        return {page_id: newest for page_id, newest in rows}
 
     def acknowledge(self, page_id: str, now: datetime, by: str) -> bool:
         """Note that somebody has taken the open page; False: there is no such.

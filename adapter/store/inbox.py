@@ -46,6 +46,8 @@ _EPISODE_CHANGES = ("firing", "ends_at", "labels", "annotations", "values", "gen
 _CALL_CHANGES = ("state", "settled_at", "note")
 
 _KEY: sa.BindParameter[Any] = sa.bindparam("key")
+_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)  # at most a chunk of them
+_RECEIVER: sa.BindParameter[Any] = sa.bindparam("receiver")
 _CHANGED_PAGES = pages.update().where(pages.c.id == _KEY)
 _CHANGED_EPISODES = episodes.update().where(episodes.c.id == _KEY)
 # A call that was claimed meanwhile is not a decision's to change any more.
@@ -53,6 +55,67 @@ _CHANGED_CALLS = calls.update().where(
     calls.c.id == _KEY, calls.c.state == sa.bindparam("state_before")
 )
 _MOVED_CALLS = calls.update().where(calls.c.id == _KEY)
+
+_LATEST_EPISODES = episodes.select().where(
+    episodes.c.id.in_(
+        sa.select(sa.func.max(episodes.c.id))
+        .where(episodes.c.receiver == _RECEIVER, episodes.c.fingerprint.in_(_KEYS))
+        .group_by(episodes.c.fingerprint)
+    )
+)
+_PAGES = pages.select().where(pages.c.id.in_(_KEYS)).order_by(pages.c.id).with_for_update()
+_FIRING = (
+    sa.select(episodes.c.page_id, sa.func.count())
+    .where(episodes.c.page_id.in_(_KEYS), is_firing)
+    .group_by(episodes.c.page_id)
+)
+
+
+def _latest_pages() -> sa.Select[Any]:
+    """Each group's open page, and the one that was opened last."""
+    others = pages.alias()
+    opened_last = (
+        sa.select(sa.func.max(others.c.opened_at))
+        .where(others.c.receiver == pages.c.receiver, others.c.group_key == pages.c.group_key)
+        .scalar_subquery()
+    )
+    theirs = sa.and_(pages.c.receiver == _RECEIVER, pages.c.group_key.in_(_KEYS))
+    counts = sa.or_(page_is_open, pages.c.opened_at == opened_last)
+    return pages.select().where(theirs, counts).order_by(pages.c.id).with_for_update()
+
+
+def _calls_that_count() -> sa.Select[Any]:
+    """The calls that a decision about their pages can depend on.
+
+    These are the open ones, those that ended without being dialled for want of something, and of
+    those that were dialled the last of its kind to each phone: a page that stays open for weeks
+    has thousands.
+    """
+    later = calls.alias()
+    was_last = sa.not_(
+        sa.select(later.c.id)
+        .where(
+            later.c.page_id == calls.c.page_id,
+            later.c.phone == calls.c.phone,
+            later.c.state == calls.c.state,
+            later.c.dialled_at > calls.c.dialled_at,
+            _missed(later) == _missed(calls),
+            (later.c.reason == Reason.RESOLVED) == (calls.c.reason == Reason.RESOLVED),
+        )
+        .exists()
+    )
+    was_tried = sa.or_(calls.c.dialled_at.is_not(None), calls.c.state != CallState.CANCELLED)
+    counts = sa.or_(call_is_open, sa.and_(was_tried, was_last))
+    return calls.select().where(calls.c.page_id.in_(_KEYS), counts)
+
+
+def _missed(table: Any) -> sa.ColumnElement[bool]:
+    """Whether a call surely reached nobody."""
+    return sa.func.coalesce(table.c.result, "").in_(MISSED)
+
+
+_LATEST_PAGES = _latest_pages()
+_CALLS_THAT_COUNT = _calls_that_count()
 
 
 class Inbox(Fallbacks):
@@ -74,8 +137,7 @@ class Inbox(Fallbacks):
         found = {page.id: page for page in self._latest_pages(page_keys)}
         missing = {episode.page_id for episode in latest.values() if episode.page_id} - set(found)
         for chunk in chunks(missing):
-            query = pages.select().where(pages.c.id.in_(chunk)).order_by(pages.c.id)
-            rows = self._connection.execute(query.with_for_update())
+            rows = self._connection.execute(_PAGES, {"keys": chunk})
             found |= {page.id: page for page in map(page_of, rows)}
         return Known(
             episodes=latest,
@@ -85,68 +147,28 @@ class Inbox(Fallbacks):
         )
 
     def _latest_episodes(self, keys: Iterable[AlertKey]) -> dict[AlertKey, Episode]:
-        latest: dict[AlertKey, Episode] = {}
-        for receiver, fingerprints in _by_receiver(keys).items():
-            for chunk in chunks(fingerprints):
-                newest = (
-                    sa.select(sa.func.max(episodes.c.id))
-                    .where(episodes.c.receiver == receiver, episodes.c.fingerprint.in_(chunk))
-                    .group_by(episodes.c.fingerprint)
-                )
-                rows = self._connection.execute(episodes.select().where(episodes.c.id.in_(newest)))
-                found = map(episode_of, rows.all())
-                latest |= {(episode.receiver, episode.fingerprint): episode for episode in found}
-        return latest
+        rows = self._of_receivers(_LATEST_EPISODES, keys)
+        return {(found.receiver, found.fingerprint): found for found in map(episode_of, rows)}
 
     def _latest_pages(self, keys: Iterable[PageKey]) -> Iterator[Page]:
         """Return of each group the open page, and the one that was opened last."""
         texts = ((receiver, group_key(dict(labels))) for receiver, labels in keys)
-        others = pages.alias()
-        opened_last = (
-            sa.select(sa.func.max(others.c.opened_at))
-            .where(others.c.receiver == pages.c.receiver, others.c.group_key == pages.c.group_key)
-            .scalar_subquery()
-        )
-        for receiver, group_keys in _by_receiver(texts).items():
-            for chunk in chunks(group_keys):
-                query = (
-                    pages.select()
-                    .where(
-                        pages.c.receiver == receiver,
-                        pages.c.group_key.in_(chunk),
-                        sa.or_(page_is_open, pages.c.opened_at == opened_last),
-                    )
-                    .order_by(pages.c.id)
-                )
-                query = query.with_for_update()
-                yield from map(page_of, self._connection.execute(query).all())
+        return map(page_of, self._of_receivers(_LATEST_PAGES, texts))
+
+    def _of_receivers(
+        self, query: sa.Select[Any], keys: Iterable[tuple[str, str]]
+    ) -> Iterator[Sequence[Any]]:
+        """Ask for the keys of each receiver."""
+        for receiver, theirs in _by_receiver(keys).items():
+            for chunk in chunks(theirs):
+                values = {"receiver": receiver, "keys": chunk}
+                yield from self._connection.execute(query, values).all()
 
     def _calls_that_count(self, page_ids: Iterable[str]) -> dict[str, list[Call]]:
-        """Return the calls that a decision can depend on, by page.
-
-        These are the open ones, those that ended without being dialled for want of something, and
-        of those that were dialled the last of its kind to each phone: a page that stays open for
-        weeks has thousands.
-        """
-        later = calls.alias()
-        was_last = sa.not_(
-            sa.select(later.c.id)
-            .where(
-                later.c.page_id == calls.c.page_id,
-                later.c.phone == calls.c.phone,
-                later.c.state == calls.c.state,
-                later.c.dialled_at > calls.c.dialled_at,
-                _missed(later) == _missed(calls),
-                (later.c.reason == Reason.RESOLVED) == (calls.c.reason == Reason.RESOLVED),
-            )
-            .exists()
-        )
-        was_tried = sa.or_(calls.c.dialled_at.is_not(None), calls.c.state != CallState.CANCELLED)
-        counts = sa.or_(call_is_open, sa.and_(was_tried, was_last))
+        """Return the calls that a decision can depend on, by page."""
         found: dict[str, list[Call]] = defaultdict(list)
         for chunk in chunks(page_ids):
-            query = calls.select().where(calls.c.page_id.in_(chunk), counts)
-            for row in self._connection.execute(query).all():
+            for row in self._connection.execute(_CALLS_THAT_COUNT, {"keys": chunk}).all():
                 call = call_of(row)
                 found[row.page_id].append(call)
         return found
@@ -155,12 +177,8 @@ class Inbox(Fallbacks):
         """Return how many alerts fire in each of these pages; a page without any is left out."""
         found: dict[str, int] = {}
         for chunk in chunks(page_ids):
-            query = (
-                sa.select(episodes.c.page_id, sa.func.count())
-                .where(episodes.c.page_id.in_(chunk), is_firing)
-                .group_by(episodes.c.page_id)
-            )
-            found |= {page_id: count for page_id, count in self._connection.execute(query)}
+            rows = self._connection.execute(_FIRING, {"keys": chunk})
+            found |= {page_id: count for page_id, count in rows}
         return found
 
     def record(self, changes: Changes) -> None:
@@ -211,11 +229,6 @@ class Inbox(Fallbacks):
     def add_call(self, call: Call) -> None:
         """Write down a call that no webhook asked for: a test call."""
         self._write(_NEW_CALLS, [call_row(call)])
-
-
-def _missed(table: Any) -> sa.ColumnElement[bool]:
-    """Whether a call surely reached nobody."""
-    return sa.func.coalesce(table.c.result, "").in_(MISSED)
 
 
 def _by_receiver(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -80,7 +80,9 @@ class Part:
         """
         if rows:
             sql, in_order = _for_driver(statement, tuple(rows[0]), self._connection.dialect)
-            self._connection.exec_driver_sql(sql, [in_order(row) for row in rows])
+            values = [in_order(row) for row in rows]
+            # Of one row, a driver makes less ado.
+            self._connection.exec_driver_sql(sql, values if len(values) > 1 else values[0])
 
 
 @cache
