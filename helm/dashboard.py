@@ -87,6 +87,13 @@ def _variables() -> Iterator[dict[str, Any]]:
             "current": {"text": ["All"], "value": ["$__all"]},
         }
         above.append(name)
+    yield {
+        "name": "price",
+        "label": "Price of a piece or minute",
+        "type": "textbox",
+        "query": "1",
+        "current": {"text": "1", "value": "1"},
+    }
 
 
 def _panels() -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Write the table of values in the chart's README.md anew, from the comments in values.yaml.
+"""Write the tables of values in README.md here and in the chart anew, from its values.yaml.
 
 A comment that begins with `# -- ` describes the value below it. Run it after changing either:
 `python helm/values_table.py`. Must not know what any value means.
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 CHART = Path(__file__).parent / "uvms-adapter"
+READMES = (CHART / "README.md", CHART.parent / "README.md")
 HEADING = "## Values\n"
 PIPE = r"\|"  # in a cell
 _DESCRIBES = "# -- "
@@ -81,10 +82,10 @@ def renewed(readme: str, values_yaml: str) -> str:
 
 
 def main() -> None:
-    """Renew the README in place."""
-    readme = CHART / "README.md"
+    """Renew the READMEs in place."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
-    readme.write_text(renewed(readme.read_text(encoding="utf-8"), text), encoding="utf-8")
+    for readme in READMES:
+        readme.write_text(renewed(readme.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
 if __name__ == "__main__":

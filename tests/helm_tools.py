@@ -205,7 +205,8 @@ class Manifests:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {one["name"]: one["value"] for one in self.container["env"]}
+        """Return the variables whose values stand there."""
+        return {one["name"]: one["value"] for one in self.container["env"] if "value" in one}
 
     @property
     def volumes(self) -> dict[str, Any]:

@@ -115,6 +115,7 @@ def snippet(notes: str, title: str) -> Any:
     [
         ("default", "authorization"),
         ("secrets", "authorization"),
+        ("secret-files", "authorization"),
         ("basic-auth", "basic_auth"),
         ("insecure", None),
     ],
@@ -136,6 +137,7 @@ def test_the_notes_have_a_receiver_for_alertmanager(
     [
         ("default", {"authorization": {"credentials": f"{FULL_NAME}-secrets/webhook-token"}}),
         ("existing-secret", {"authorization": {"credentials": "uvms/webhook-token"}}),
+        ("secret-files", {"authorization": {"credentials": "uvms/webhook-token"}}),
         (
             "basic-auth",
             {

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import subprocess
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from adapter import __version__
 
 pytest_plugins = ["helm_fixtures"]
 
+READMES = (CHART / "README.md", ROOT / "helm" / "README.md")
 OLDEST_KUBERNETES = "1.25"
 # Not Kubernetes' own, so there is no schema of them here.
 CUSTOM_KINDS = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
@@ -77,7 +79,7 @@ def pods(manifests: Manifests) -> Iterator[Any]:
 @each_ci_values
 def test_pods_meet_the_restricted_pod_security_standard(newest_helm: Helm, values: Path) -> None:
     """Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted."""
-    allowed = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+    allowed = {"configMap", "csi", "emptyDir", "persistentVolumeClaim", "secret"}
 
     for pod in pods(rendered(newest_helm, values)):
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
@@ -180,6 +182,12 @@ def test_both_helms_render_the_same(helms: Mapping[str, Helm], values: Path) -> 
         "a key that no Secret has": ("existingSecret.keys.apiToken=a/b", "apiToken"),
         "no time to stop": ("stopWithinSeconds=0", "stopWithinSeconds"),
         "a route without a gateway": ("httpRoute.enabled=true", "parentRefs"),
+        "a file that is nowhere": ("secretFiles.webhookToken=token", "secretFiles"),
+        "a file of no secret": ("secretFiles.token=/mnt/token", "token"),
+        "more writers than there may be": ("store.writers=65", "64"),
+        "a collector without a scheme": ("tracing.endpoint=collector:4318", "endpoint"),
+        "a credential in a URL": ("tracing.endpoint=http://me:pw@collector:4318", "endpoint"),
+        "an attribute of two": (r"tracing.resourceAttributes.a=b\,c=d", "resourceAttributes"),
         "a port out of range": ("service.port=70000", "65535|65,535"),
     }.values(),
     ids=str,
@@ -206,6 +214,13 @@ def test_the_schema_refuses(helm: Helm, wrong: str, said: str) -> None:
         ("default", "secrets.publicKey=x", "of publicKey and privateKey only one is set"),
         ("default", "existingSecret.name=x", "secrets.webhookToken and existingSecret.name are"),
         ("default", "secrets.apiTokenPrevious=x", "secrets.apiTokenPrevious is set without"),
+        (
+            "default",
+            "secretFiles.webhookToken=/mnt/token",
+            "secrets.webhookToken and secretFiles.webhookToken are both set",
+        ),
+        ("default", "secretFiles.apiTokenPrevious=/mnt/old", "and there is no apiToken"),
+        ("secret-files", "existingSecret.name=", "no phone could ring: set secrets.publicKey"),
         ("basic-auth", "webhook.username=", "basic auth needs both webhook.username and"),
         ("default", "webhook.username=x", "basic auth needs both webhook.username and"),
         ("existing-secret", "existingSecret.keys.privateKey=", "of publicKey and privateKey"),
@@ -218,6 +233,8 @@ def test_the_schema_refuses(helm: Helm, wrong: str, said: str) -> None:
         ("default", "store.existingSecret.name=x", "a database is named, and would not be used"),
         ("default", "store.type=postgresql", "needs one of store.existingSecret.name and"),
         ("postgresql-inline", "store.existingSecret.name=x", "needs one of store.existingSecret"),
+        ("default", "store.writers=4", "store.writers is set, and would not be used"),
+        ("tracing", "networkPolicy.collector=null", "would cut off the collector of traces"),
         ("postgresql-inline", "store.databaseUrl=mysql://db/x", "is no URL of PostgreSQL"),
         ("postgresql", "store.listenUrl=x", "store.listenUrl and store.existingSecret.name are"),
         ("postgresql", "networkPolicy.database=null", "would cut off the database"),
@@ -266,11 +283,55 @@ def values_yaml() -> str:
     return (CHART / "values.yaml").read_text(encoding="utf-8")
 
 
-def test_the_readme_describes_every_value() -> None:
-    """To renew it: python helm/values_table.py."""
-    readme = (CHART / "README.md").read_text(encoding="utf-8")
+def test_the_readmes_describe_every_value() -> None:
+    """To renew them: python helm/values_table.py."""
+    table = values_table()
 
-    assert values_table().renewed(readme, values_yaml()) == readme
+    assert set(table.READMES) == set(READMES)
+    for file in READMES:
+        readme = file.read_text(encoding="utf-8")
+        assert table.renewed(readme, values_yaml()) == readme
+
+
+def test_links_of_the_readmes_lead_somewhere() -> None:
+    for file in READMES:
+        text = file.read_text(encoding="utf-8")
+        for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+            target = (file.parent / path).resolve() if path else file
+            assert target.exists(), (file, path)
+            assert not anchor or anchor in anchors(target), (file, anchor)
+
+
+def anchors(file: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall("^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def examples() -> list[str]:
+    """Return the values that the chart's README shows."""
+    text = (CHART / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^( *)```yaml\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(one) for _indent, one in shown if "apiVersion:" not in one]
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda text: text.partition(":")[0])
+def test_values_that_the_readme_shows_do_something(
+    newest_helm: Helm, example: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(example, encoding="utf-8")
+    base = ci("existing-secret")
+
+    changed = newest_helm.rendered("--values", base, "--values", file)
+
+    assert changed.all != rendered(newest_helm, base).all
+
+
+def test_the_readme_shows_values() -> None:
+    tops = {key for example in examples() for key in yaml.safe_load(example)}
+
+    assert {"prometheusRule", "secretFiles", "tracing"} <= tops
 
 
 def test_every_value_is_tried_by_a_file_of_ci() -> None:

@@ -74,10 +74,10 @@ def missing(ours: Any, theirs: Any, path: str) -> Iterator[str]:
         yield f"{path}: {ours!r}, {theirs!r}"
 
 
-def test_data_source_namespace_job_and_instance_can_be_chosen() -> None:
+def test_data_source_namespace_job_instance_and_price_can_be_chosen() -> None:
     variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
 
-    assert list(variables) == ["datasource", "namespace", "job", "instance"]
+    assert list(variables) == ["datasource", "namespace", "job", "instance", "price"]
     for panel in PANELS:
         for target in panel["targets"]:
             assert target["datasource"]["uid"] == "${datasource}"
@@ -111,8 +111,10 @@ def test_promtool_takes_every_query(tmp_path: Path) -> None:
         for t in panel["targets"]
     ]
     text = yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]})
+    for variable, value in {"$__rate_interval": "5m", "$price": "1"}.items():
+        text = text.replace(variable, value)
     file = tmp_path / "queries.yaml"
-    file.write_text(text.replace("$__rate_interval", "5m"), encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
 
     checked = promtool("check", "rules", file)
 

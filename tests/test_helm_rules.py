@@ -197,6 +197,22 @@ CASES = (
         {ours("notifications_invalid_total", reason="unauthorized", source="grafana"): "3x20"},
     ),
     case(
+        "HeartbeatMissing",
+        "of one cluster, and the replica that has just started does not know yet",
+        {
+            ours("heartbeat_missing", heartbeat="prod", instance="a"): "0x5 1x20",
+            ours("heartbeat_missing", heartbeat="prod", instance="b"): "_x5 0x20",
+            ours("heartbeat_missing", heartbeat="staging", instance="a"): "0x20",
+        },
+        fires=OURS | {"heartbeat": "prod"},
+        summary="Monitoring is silent: prod is not heard of any more.",
+    ),
+    case(
+        "HeartbeatMissing",
+        "it is heard again",
+        {ours("heartbeat_missing", heartbeat="prod"): "1x5 0x20"},
+    ),
+    case(
         "NoWebhooks",
         "for a day",
         {ours("notifications_received_total", source="alertmanager"): "0 5 9x400"},

@@ -178,6 +178,35 @@ async def test_a_secret_of_the_chart_is_rotated_in_the_running_pod(
             assert (await world.client.post(path, json=[])).status_code == 404
 
 
+async def test_a_token_that_something_else_brings_is_followed_and_tried_by_helm_test(
+    pod: Pod, tmp_path: Path
+) -> None:
+    async with world_without_service(tmp_path) as world:
+        given = values(calling("alice", world))
+        given |= {
+            "secrets": given["secrets"] | {"webhookToken": ""},
+            "secretFiles": {"webhookToken": "/run/vault/token"},
+            "extraVolumes": [{"name": "vault", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "vault", "mountPath": "/run/vault"}],
+        }
+        token = pod.path("/run/vault/token")
+        token.parent.mkdir(parents=True)
+        token.write_text(WEBHOOK_TOKEN, encoding="utf-8")
+        manifests = pod.install(given)
+        async with running(pod, world, manifests):
+            assert await called_about(world, "One") == "alice"
+            token.write_text("brand-new", encoding="utf-8")
+
+            code, said = await helm_test(pod, manifests, world.url)
+            assert code == 0, said
+            assert '"status": "accepted"' in said
+
+            token.unlink()  # as where only the service's Pod has it
+            code, said = await helm_test(pod, manifests, world.url)
+            assert code == 0, said
+            assert "webhook: not tried" in said
+
+
 async def test_with_postgresql_several_pods_make_each_call_once(
     pod: Pod, tmp_path: Path, postgres: Server
 ) -> None:

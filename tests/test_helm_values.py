@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
+from helm_settings import (
+    SECRETS_DIRECTORY,
+    STORE_DIRECTORY,
+    files_named,
+    image_environment,
+    settings_of,
+)
 from helm_tools import (
     CHART,
     FULL_NAME,
     NAMESPACE,
     RELEASE,
-    ROOT,
     Helm,
     Manifests,
     ci,
@@ -26,21 +31,16 @@ from adapter.authentication import methods
 from adapter.cli.main import cli
 from adapter.cli.serve import serve
 from adapter.config.environment import (
-    Settings,
     api_credentials,
     inbound_credentials,
     link_secrets,
     receipt_secrets,
-    settings,
 )
 from adapter.config.load import load
 from adapter.links import PATH as LINKS_PATH
 from adapter.web.receipts import PATH as RECEIPTS_PATH
 
 pytest_plugins = ["helm_fixtures"]
-
-SECRETS_DIRECTORY = "/run/secrets/uvms-adapter"
-STORE_DIRECTORY = "/run/secrets/uvms-adapter-store"
 
 
 # --- the service understands what it is given -----------------------------------------------------
@@ -103,34 +103,12 @@ def test_comments_of_a_text_are_kept(helm: Helm) -> None:
 
 @each_ci_values
 def test_the_service_knows_every_variable(newest_helm: Helm, values: Path, tmp_path: Path) -> None:
-    """With those of the image behind them, as in a Pod."""
     manifests = rendered(newest_helm, values)
-    named = re.compile(f"({SECRETS_DIRECTORY}|{STORE_DIRECTORY})/(.+)")
-    files = [found[2] for v in manifests.environment.values() if (found := named.fullmatch(v))]
+    files = [path.name for path in files_named(manifests).values()]
 
     found = settings_of(manifests, dict.fromkeys(files, "a-secret-of-this-test"), tmp_path)
 
     assert found.warnings == ()
-
-
-def image_environment() -> dict[str, str]:
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    return dict(re.findall(r"^\s+(UVMS_\w+)=(\S+)$", text, re.MULTILINE))
-
-
-def settings_of(manifests: Manifests, mounted: Mapping[str, str], directory: Path) -> Settings:
-    """Read the Pod's environment as the service does, the files of secrets being in a directory."""
-    for key, value in mounted.items():
-        (directory / key).write_text(value, encoding="utf-8")
-    return settings(
-        {
-            name: value.replace(STORE_DIRECTORY, str(directory)).replace(
-                SECRETS_DIRECTORY, str(directory)
-            )
-            for name, value in (image_environment() | manifests.environment).items()
-            if name.startswith("UVMS_")
-        }
-    )
 
 
 def test_the_service_reads_every_secret(helm: Helm, tmp_path: Path) -> None:
@@ -319,6 +297,19 @@ def test_the_service_reads_where_its_database_is(newest_helm: Helm, tmp_path: Pa
     listen = "postgresql://uvms:listen-password-of-ci@db.example.com/uvms"
     assert mounted["listen-url"] == listen
     assert manifests.environment["UVMS_DATABASE_LISTEN_URL_FILE"] == f"{STORE_DIRECTORY}/listen-url"
+
+
+def test_a_pod_writes_as_many_transactions_at_once_as_it_may(
+    newest_helm: Helm, tmp_path: Path
+) -> None:
+    manifests = rendered(newest_helm, ci("postgresql"))
+
+    mounted = {"pooler-uri": "postgresql://db/uvms", "uri": "postgresql://db/uvms"}
+    found = settings_of(manifests, mounted | {"webhook-token": "w"}, tmp_path)
+
+    assert found.database_writers == 4
+    by_default = rendered(newest_helm, ci("postgresql-inline")).environment
+    assert "UVMS_DATABASE_WRITERS" not in by_default
 
 
 def test_the_database_is_named_by_a_secret_of_ones_own(newest_helm: Helm) -> None:

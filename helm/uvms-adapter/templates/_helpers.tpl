@@ -85,14 +85,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/*
-The secrets in use, as YAML: the name in values -> the key, which is the name of the mounted file.
-A former secret may be missing, and its file is always looked for where there is a present one: so a
+The secrets in use that stand in a Secret, as YAML: the name in values -> the key, which is the name
+of the mounted file. A former secret may be missing, and its file is always looked for where there is a present one: so a
 rotation needs no restart.
 */}}
 {{- define "uvms-adapter.secretKeys" -}}
 {{- $keys := dict }}
 {{- range $name, $value := .Values.secrets }}
 {{- $present := trimSuffix "Previous" $name }}
+{{- if hasKey $.Values.secretFiles $name }}
+{{- continue }}
+{{- end }}
 {{- if $.Values.existingSecret.name }}
 {{- if and (index $.Values.existingSecret.keys $present) (index $.Values.existingSecret.keys $name) }}
 {{- $_ := set $keys $name (index $.Values.existingSecret.keys $name) }}
@@ -102,6 +105,33 @@ rotation needs no restart.
 {{- end }}
 {{- end }}
 {{- toYaml $keys }}
+{{- end }}
+
+{{/* All secrets in use, as YAML: the name in values -> the file. */}}
+{{- define "uvms-adapter.secretPaths" -}}
+{{- $paths := deepCopy .Values.secretFiles }}
+{{- range $name, $key := include "uvms-adapter.secretKeys" . | fromYaml }}
+{{- $_ := set $paths $name (printf "/run/secrets/uvms-adapter/%s" $key) }}
+{{- end }}
+{{- toYaml $paths }}
+{{- end }}
+
+{{/* Where traces go, and whose they are; what kind of service it is, it says itself. */}}
+{{- define "uvms-adapter.tracingEnv" -}}
+{{- if .Values.tracing.endpoint }}
+{{- $attributes := list }}
+{{- range $name, $value := merge (deepCopy .Values.tracing.resourceAttributes) (dict "k8s.namespace.name" (include "uvms-adapter.namespace" .) "k8s.pod.name" "$(OTEL_RESOURCE_ATTRIBUTES_POD_NAME)") }}
+{{- $attributes = append $attributes (printf "%s=%s" $name $value) }}
+{{- end -}}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .Values.tracing.endpoint | quote }}
+- name: OTEL_RESOURCE_ATTRIBUTES_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: {{ join "," $attributes | quote }}
+{{- end }}
 {{- end }}
 
 {{/* How senders of webhooks prove themselves, but for the secrets. */}}
@@ -159,7 +189,7 @@ rotation needs no restart.
 
 {{/* What cannot be checked value by value, and would only end in a Pod that does not start. */}}
 {{- define "uvms-adapter.check" -}}
-{{- $keys := include "uvms-adapter.secretKeys" . | fromYaml }}
+{{- $secrets := include "uvms-adapter.secretPaths" . | fromYaml }}
 {{- $configs := compact (list (empty .Values.config | ternary "" "config") (empty .Values.configFrom.existingConfigMap | ternary "" "configFrom.existingConfigMap") (empty .Values.configFrom.existingSecret | ternary "" "configFrom.existingSecret")) }}
 {{- if not $configs }}
 {{- fail "there is no routes.yaml, so nobody could be called: set config, configFrom.existingConfigMap or configFrom.existingSecret" }}
@@ -175,8 +205,16 @@ rotation needs no restart.
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.secrets }}
-{{- if and $value (not (hasKey $keys $name)) }}
+{{- if and $value (hasKey $.Values.secretFiles $name) }}
+{{- fail (printf "secrets.%s and secretFiles.%s are both set: keep one of them" $name $name) }}
+{{- end }}
+{{- if and $value (not (hasKey $secrets $name)) }}
 {{- fail (printf "secrets.%s is set without secrets.%s: a former secret is accepted only beside the present one" $name (trimSuffix "Previous" $name)) }}
+{{- end }}
+{{- end }}
+{{- range $name, $_ := .Values.secretFiles }}
+{{- if not (hasKey $secrets (trimSuffix "Previous" $name)) }}
+{{- fail (printf "secretFiles.%s is set, and there is no %s: a former secret is accepted only beside the present one" $name (trimSuffix "Previous" $name)) }}
 {{- end }}
 {{- end }}
 {{- range tuple "receiptsSecret" "receiptsSecretPrevious" }}
@@ -191,26 +229,29 @@ rotation needs no restart.
 {{- fail (printf "secrets.%s could be guessed: take 16 or more characters, such as `openssl rand -hex 32` gives" .) }}
 {{- end }}
 {{- end }}
-{{- if and (or .Values.receipts.ingress.enabled .Values.receipts.httpRoute.enabled) (not (hasKey $keys "receiptsSecret")) }}
+{{- if and (or .Values.receipts.ingress.enabled .Values.receipts.httpRoute.enabled) (not (hasKey $secrets "receiptsSecret")) }}
 {{- fail "receipts are let in, and would all be refused: set secrets.receiptsSecret or existingSecret.keys.receiptsSecret" }}
 {{- end }}
-{{- if and (or .Values.links.ingress.enabled .Values.links.httpRoute.enabled) (not (and (hasKey $keys "linkSecret") .Values.links.externalUrl)) }}
+{{- if and (or .Values.links.ingress.enabled .Values.links.httpRoute.enabled) (not (and (hasKey $secrets "linkSecret") .Values.links.externalUrl)) }}
 {{- fail "people are let in by links, and none would be made: set links.externalUrl, and secrets.linkSecret or existingSecret.keys.linkSecret" }}
 {{- end }}
 {{- include "uvms-adapter.checkStore" . }}
+{{- if and .Values.networkPolicy.enabled .Values.tracing.endpoint (not .Values.networkPolicy.collector) }}
+{{- fail "the NetworkPolicy would cut off the collector of traces: say where it is in networkPolicy.collector" }}
+{{- end }}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
 {{- fail "serviceMonitor and podMonitor are both enabled, so everything would be counted twice: keep one of them" }}
 {{- end }}
-{{- if ne (hasKey $keys "publicKey") (hasKey $keys "privateKey") }}
+{{- if ne (hasKey $secrets "publicKey") (hasKey $secrets "privateKey") }}
 {{- fail "of publicKey and privateKey only one is set: set both or neither" }}
 {{- end }}
-{{- if not (or .Values.simulate (hasKey $keys "publicKey")) }}
+{{- if not (or .Values.simulate (hasKey $secrets "publicKey")) }}
 {{- fail "no phone could ring: set secrets.publicKey and secrets.privateKey, or existingSecret.name, or simulate=true to try things out without an account" }}
 {{- end }}
-{{- if ne (hasKey $keys "webhookPassword") (not (empty .Values.webhook.username)) }}
+{{- if ne (hasKey $secrets "webhookPassword") (not (empty .Values.webhook.username)) }}
 {{- fail "basic auth needs both webhook.username and a webhookPassword: set both or neither" }}
 {{- end }}
-{{- if not (or .Values.insecureNoAuth (hasKey $keys "webhookToken") (hasKey $keys "webhookPassword") (hasKey $keys "webhookHmacSecret")) }}
+{{- if not (or .Values.insecureNoAuth (hasKey $secrets "webhookToken") (hasKey $secrets "webhookPassword") (hasKey $secrets "webhookHmacSecret")) }}
 {{- fail "nobody could post a webhook: set secrets.webhookToken (or a user and password, or an HMAC secret), or existingSecret.name, or insecureNoAuth=true to let anybody ring phones" }}
 {{- end }}
 {{- end }}
@@ -222,6 +263,9 @@ rotation needs no restart.
 {{- end }}
 {{- if or .Values.store.databaseUrl .Values.store.listenUrl .Values.store.existingSecret.name }}
 {{- fail "a database is named, and would not be used: set store.type=postgresql" }}
+{{- end }}
+{{- if .Values.store.writers }}
+{{- fail "store.writers is set, and would not be used: one SQLite file has one writer" }}
 {{- end }}
 {{- else }}
 {{- if eq (empty .Values.store.databaseUrl) (empty .Values.store.existingSecret.name) }}

@@ -82,6 +82,10 @@ spec:
         - name: {{ $variable }}_FILE
           value: /run/secrets/uvms-adapter-store/{{ $key }}
         {{- end }}
+        {{- with .Values.store.writers }}
+        - name: UVMS_DATABASE_WRITERS
+          value: {{ . | quote }}
+        {{- end }}
         {{- else }}
         - name: UVMS_DATABASE_URL
           value: sqlite:////data/uvms-adapter.db
@@ -99,9 +103,12 @@ spec:
         - name: UVMS_EXTERNAL_URL
           value: {{ . | quote }}
         {{- end }}
-        {{- range $name, $key := $secretKeys }}
+        {{- range $name, $path := include "uvms-adapter.secretPaths" . | fromYaml }}
         - name: UVMS_{{ snakecase $name | upper }}_FILE
-          value: /run/secrets/uvms-adapter/{{ $key }}
+          value: {{ $path | quote }}
+        {{- end }}
+        {{- with include "uvms-adapter.tracingEnv" . | trim }}
+        {{- . | nindent 8 }}
         {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
