@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from databases import url_in
 from msgspec.structs import replace
 
 from adapter.config.load import load
@@ -30,6 +31,8 @@ from adapter.store.store import open_store
 from adapter.worker.claiming import Ready, claim
 from adapter.worker.escalating import escalate
 from adapter.worker.pace import Pace
+
+pytestmark = pytest.mark.usefixtures("database")
 
 BEGAN = datetime(2026, 11, 24, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = (
@@ -101,7 +104,7 @@ class Night:
         self.overtaken: list[str] = []  # who had not been called, and waited behind who had
         self._ids = count()
         self._pace = Pace()
-        self._store = open_store(f"sqlite:///{directory / 'night.db'}", exclusive=True)
+        self._store = open_store(url_in(directory), exclusive=True)
 
     def close(self) -> None:
         """Look at the calls that there were, and let go of the store."""
@@ -136,7 +139,7 @@ class Night:
         self.now = max(self.now, end)
 
     def _next(self) -> datetime | None:
-        due = self._store.read_now(Session.next_due)
+        due = self._store.read_now(Session.due).first
         if due is None:
             return None
         at, rate = self._at(), self.policy.requests_per_second

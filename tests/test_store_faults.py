@@ -92,7 +92,7 @@ READS: dict[str, Callable[[Session], Any]] = {
     "alike": lambda s: s.alike(LEAD, NOW),
     "page": lambda s: s.page(PAGE.id),
     "alerts_named_by": lambda s: s.alerts_named_by(LEAD),
-    "next_due": lambda s: s.next_due(),
+    "due": lambda s: s.due(),
     "sessions_used": lambda s: s.sessions_used(ALICE, NOW),
     "find_pages": lambda s: s.find_pages(only_open=True, limit=1),
     "episodes_of": lambda s: s.episodes_of(PAGE.id, 1),

@@ -267,9 +267,9 @@ class Outbox(RuleBasedStateMachine):
             assert len(hands) <= 1
 
     @invariant()
-    def the_next_due_is_the_earliest_open_call(self):
+    def the_first_due_is_the_earliest_open_call(self):
         due = [NOW + each.due for each in self.calls.values() if each.state.open]
-        assert self.store.read_now(lambda s: s.next_due()) == min(due, default=None)
+        assert self.store.read_now(lambda s: s.due().first) == min(due, default=None)
 
 
 @contextmanager

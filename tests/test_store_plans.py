@@ -38,7 +38,7 @@ HOT: dict[str, Callable[[Session], Any]] = {
     "due_look_ups": lambda s: s.due_look_ups(NOW),
     "lease": lambda s: s.lease("a", NOW),
     "sessions_used": lambda s: s.sessions_used(ALICE, NOW),
-    "next_due": lambda s: s.next_due(),
+    "due": lambda s: s.due(),
     "queue": lambda s: s.queue(NOW),
     "retry": lambda s: s.retry("c", NOW),
     "prune": lambda s: s.prune(NOW, 100, webhooks_before=NOW),
@@ -74,7 +74,7 @@ ABOUT_OPEN_WORK = (
     "due_calls",
     "orphans",
     "due_look_ups",
-    "next_due",
+    "due",
     "queue",
 )
 

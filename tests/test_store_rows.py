@@ -172,7 +172,7 @@ def test_instants_come_back_in_utc(store):
         session.add_call(call(None, due_at=NOW.astimezone(timezone(timedelta(hours=8)))))
         [found] = session.find_calls(limit=9)
         assert (found.due_at, found.due_at.tzinfo) == (NOW, UTC)
-        due = session.next_due()
+        due = session.due().first
         assert due.tzinfo is UTC
 
     undone(store, job)

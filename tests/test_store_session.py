@@ -56,7 +56,7 @@ def store(store_url: str) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def shared(shared_store_url: str) -> Iterator[Store]:
-    with opened(shared_store_url) as store:
+    with opened(shared_store_url, lock_wait_seconds=60) as store:  # a busy machine may pause
         yield store
 
 
@@ -233,7 +233,7 @@ class TestDuePhones:
     def test_nobody_is_due_before_the_time(self, session):
         recorded(session, mine := page(), call(mine, due_at=NOW + SECOND))
         assert session.due_phones(NOW) == []
-        assert session.next_due() == NOW + SECOND
+        assert session.due().first == NOW + SECOND
 
     def test_each_phone_comes_once_with_its_longest_wait(self, session):
         mine = page()
@@ -745,7 +745,7 @@ class TestViews:
 
     def test_the_queue_is_counted(self, session):
         assert session.queue(NOW) == Queue()
-        assert session.next_due() is None
+        assert session.due().first is None
         mine, closed = page(), page(closed_at=NOW)
         recorded(
             session,
@@ -766,7 +766,7 @@ class TestViews:
             unacknowledged_pages=1,
             oldest_unacknowledged_at=NOW,
         )
-        assert session.next_due() == NOW - DAY
+        assert session.due().first == NOW - DAY
 
     def test_only_the_newest_refused_bodies_are_kept(self, session):
         for number in range(4):

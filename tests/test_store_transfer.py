@@ -335,7 +335,7 @@ def test_what_was_open_can_be_left_out(source, file, database, kind):
     assert all(row["closed_at"] for row in found["pages"])
     assert all(row["settled_at"] for row in found["calls"])
     with opened(to) as store:
-        assert store.read_now(lambda s: s.next_due()) is None
+        assert store.read_now(lambda s: s.due().first) is None
         [closed] = store.read_now(lambda s: s.find_pages(only_open=False, limit=9))
     assert closed.acknowledged_by == NASTY
 

@@ -164,7 +164,7 @@ class _Player:
 
     def _next(self, session: Session) -> datetime | None:
         times = [self._answers[0][0]] if self._answers else []
-        due = session.next_due()
+        due = session.due().first
         return min([*times, due] if due is not None else times, default=None)
 
     def _new_id(self) -> str:

@@ -21,7 +21,7 @@ from adapter.model import (
 )
 from adapter.store.named import FIRING, LEAD, PHONE, RESOLVED, said_by
 from adapter.store.part import Part
-from adapter.store.records import DuePhone
+from adapter.store.records import Due, DuePhone
 from adapter.store.rows import call_of, episode_of, page_of
 from adapter.store.schema import (
     attempts,
@@ -108,7 +108,11 @@ _RINGS = (
 _PAGE = pages.select().where(pages.c.id == sa.bindparam("page"))
 _COUNT_ALIKE = sa.select(sa.func.count()).select_from(calls).where(_ALIKE)
 _BUNDLE_ALIKE = calls.update().where(_ALIKE).values(bundled_into=LEAD)
-_FIRST_CALL = sa.select(sa.func.min(calls.c.due_at, type_=_INSTANT)).where(call_is_open)
+_FIRST_CALLS = (
+    sa.select(calls.c.state, sa.func.min(calls.c.due_at, type_=_INSTANT))
+    .where(call_is_open)
+    .group_by(calls.c.state)
+)
 _FIRST_LOOK = sa.select(sa.func.min(pages.c.look_at, type_=_INSTANT)).where(page_escalates)
 
 
@@ -249,10 +253,15 @@ class Outbox(Part):
         values = {"lead": lead.id, "called": lead.phone.e164}
         return [episode_of(row) for row in self._connection.execute(query, values)]
 
-    def next_due(self) -> datetime | None:
-        """Return when the next open call or escalation needs attention; None: there is none."""
-        times = (self._connection.scalar(_FIRST_CALL), self._connection.scalar(_FIRST_LOOK))
-        return min((time for time in times if time is not None), default=None)
+    def due(self) -> Due:
+        """Return when open calls and escalations need attention."""
+        first = {state: at for state, at in self._connection.execute(_FIRST_CALLS)}
+        return Due(
+            calls=first.get(CallState.WAITING),
+            orphans=first.get(CallState.SENDING),
+            look_ups=first.get(CallState.UNKNOWN),
+            escalations=self._connection.scalar(_FIRST_LOOK),
+        )
 
 
 def _alike_to(lead: Call, now: datetime) -> dict[str, Any]:

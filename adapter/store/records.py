@@ -15,6 +15,21 @@ class DuePhone(Record):
     calls: int  # how many are due
 
 
+class Due(Record):
+    """When work of each kind is due next, or has been; None: there is none."""
+
+    calls: datetime | None = None
+    orphans: datetime | None = None  # the end of a lease
+    look_ups: datetime | None = None
+    escalations: datetime | None = None
+
+    @property
+    def first(self) -> datetime | None:
+        """When anything is due; None: nothing waits."""
+        times = (self.calls, self.orphans, self.look_ups, self.escalations)
+        return min((time for time in times if time is not None), default=None)
+
+
 class Queue(Record):
     """How much work waits, for the metrics."""
 

@@ -29,6 +29,7 @@ from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
 from adapter.model import Attempt, Call, CallState, Event, EventKind
 from adapter.on_call import Feeds, no_feeds
+from adapter.store.records import Due
 from adapter.store.session import Session
 from adapter.store.store import Store
 from adapter.tracing import NO_TRACES, Span, Tracer
@@ -125,12 +126,12 @@ class Worker:
         """Start whatever is due and may start, then sleep until something may be again."""
         pause = _POLL_SECONDS
         try:
-            due = await self._store.read(lambda session: session.next_due())
+            due = await self._store.read(lambda session: session.due())
             now = self._clock()
-            if due is not None and due <= now:
-                pause = await self._start_due(tasks)
-            elif due is not None:
-                pause = min(_POLL_SECONDS, (due - now).total_seconds())
+            if due.first is not None and due.first <= now:
+                pause = await self._start_due(tasks, due, now)
+            elif due.first is not None:
+                pause = min(_POLL_SECONDS, (due.first - now).total_seconds())
         except StoreUnavailable:
             pass  # whoever observes the store says so; calls wait
         except Exception as error:  # the loop lives on: everything else would wait for a human
@@ -140,17 +141,27 @@ class Worker:
             async with asyncio.timeout(pause):  # wait_for of 3.11 can lose a cancellation
                 await self._awake.wait()
 
-    async def _start_due(self, tasks: asyncio.TaskGroup) -> float:
-        """Start calls and look-ups; return for how many seconds to sleep."""
-        policy, mine = self._policy(), frozenset(self._in_hand)
-        await self._store.write(lambda session: self._adopt(session, mine, everything=False))
-        more = await self._escalate(policy)
+    async def _start_due(self, tasks: asyncio.TaskGroup, due: Due, now: datetime) -> float:
+        """Start what is due, and what that makes due; return for how many seconds to sleep."""
+        policy, mine, more = self._policy(), frozenset(self._in_hand), False
+        adopts, escalates, rings, looks_up = (
+            at is not None and at <= now
+            for at in (due.orphans, due.escalations, due.calls, due.look_ups)
+        )
+        if adopts:
+            await self._store.write(lambda session: self._adopt(session, mine, everything=False))
+        if escalates:
+            more = await self._escalate(policy)
         if self._account.trouble is Trouble.THROTTLED and not may_send(
             self._account, self._clock()
         ):
             return self._until_probe()
         # In turns: where requests are scarce, neither kind keeps the other waiting for long.
-        kinds = [self._start_calls, self._start_look_ups]
+        kinds = []
+        if rings or escalates:
+            kinds.append(self._start_calls)
+        if looks_up or adopts:
+            kinds.append(self._start_look_ups)
         self._look_ups_first = not self._look_ups_first
         if self._look_ups_first:
             kinds.reverse()
