@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from store_world import NOW, attempt, call, episode, opened, page, recorded
@@ -88,6 +88,9 @@ ATTEMPTS = st.builds(
 )
 
 
+MANY = 30  # more than are written one by one
+
+
 class Undone(Exception):
     """Ends a job so that nothing of it stays."""
 
@@ -157,6 +160,33 @@ def test_an_attempt_comes_back(store, written):
         session.begin(lead, replace(written, message="", params=()), NOW)
         session.finish_attempt(written)
         assert session.attempts_of(lead) == [written]
+
+    undone(store, job)
+
+
+@given(written=EPISODES, called=CALLS)
+@settings(max_examples=25)
+def test_many_come_back_as_one_does(store, written, called):
+    """What a storm says is written in another way than what one alert says."""
+
+    def job(session):
+        mine = page(id="p")
+        fired = replace(written, page_id="p", firing=False)
+        recorded(
+            session,
+            mine,
+            *(replace(fired, fingerprint=f"f{number}") for number in range(MANY)),
+            *(replace(called, page_id="p", id=f"c{number}") for number in range(MANY)),
+        )
+        found = session.episodes_of("p", MANY)
+        assert {each.fingerprint: each for each in found} == {
+            f"f{number}": replace(fired, fingerprint=f"f{number}", id=found[0].id + number)
+            for number in range(MANY)
+        }
+        made = session.find_calls(page_id="p", limit=MANY)
+        assert {each.id: each for each in made} == {
+            f"c{number}": replace(called, page_id="p", id=f"c{number}") for number in range(MANY)
+        }
 
     undone(store, job)
 

@@ -19,7 +19,9 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
 
+import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from adapter.store.listening import CHANNEL
 from adapter.store.rows import Row
@@ -40,6 +42,11 @@ _LOCK = sa.text(
 )
 _TRY_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(:kind, :number)")
 _NOTIFY = sa.text("SELECT pg_notify(:channel, '')")
+
+# Above so many rows PostgreSQL takes them as one JSON array, in a fraction of the time: others wait
+# for what a storm has locked. It knows no NUL in JSON.
+_FEW_ROWS = 20
+_NUL = "\\u0000"
 
 
 class Part:
@@ -78,11 +85,19 @@ class Part:
 
         The statement is one of a module's constants; all rows have the same names, more than one.
         """
-        if rows:
-            sql, in_order = _for_driver(statement, tuple(rows[0]), self._connection.dialect)
-            values = [in_order(row) for row in rows]
-            # Of one row, a driver makes less ado.
-            self._connection.exec_driver_sql(sql, values if len(values) > 1 else values[0])
+        if not rows:
+            return
+        dialect, names = self._connection.dialect, tuple(rows[0])
+        if self._is_shared and len(rows) > _FEW_ROWS and isinstance(statement, sa.Insert):
+            text = _json(statement.table, rows)
+            if _NUL not in text:
+                sql = _of_json(statement, names, dialect)
+                self._connection.exec_driver_sql(sql, {"rows": text})
+                return
+        sql, in_order = _for_driver(statement, names, dialect)
+        values = [in_order(row) for row in rows]
+        # Of one row, a driver makes less ado.
+        self._connection.exec_driver_sql(sql, values if len(values) > 1 else values[0])
 
 
 @cache
@@ -93,6 +108,28 @@ def _for_driver(
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     positions = compiled.positiontup
     return str(compiled), itemgetter(*positions) if positions else dict
+
+
+@cache
+def _of_json(statement: sa.Insert, names: tuple[str, ...], dialect: sa.Dialect) -> str:
+    """Return the text of PostgreSQL's statement that inserts the rows of a JSON array.
+
+    Source: https://www.postgresql.org/docs/current/functions-json.html
+    """
+    table = statement.table
+    rows = sa.cast(sa.bindparam("rows"), postgresql.JSON)
+    kind: sa.ColumnClause[Any] = sa.literal_column(f"NULL::{table.name}")
+    found = sa.func.json_populate_recordset(kind, rows).table_valued(*map(sa.column, names))
+    wanted = sa.select(*(found.c[name] for name in names))
+    whole = statement.from_select(list(names), wanted, include_defaults=False)
+    return str(whole.compile(dialect=dialect))
+
+
+def _json(table: sa.FromClause, rows: Sequence[Row]) -> str:
+    """Write rows as a JSON array; what is JSON in them becomes part of it."""
+    within = [name for name in rows[0] if isinstance(table.c[name].type, sa.JSON)]
+    whole = [row | {name: msgspec.Raw(row[name].encode()) for name in within} for row in rows]
+    return msgspec.json.encode(whole).decode()
 
 
 def _number(key: str, below: int) -> int:

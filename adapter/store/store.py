@@ -69,6 +69,7 @@ class Store:
         self._writing = database.connections(Access.WRITE)
         self._patience_seconds = patience_seconds
         self._watch = None if database.alone else Watch()
+        _connect_first(database, self._reading, self._writing)
         self._writer = self._writes(observe, writers)
         # Threads of our own: those of the event loop may all be waiting for a dead name server.
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
@@ -180,6 +181,17 @@ def open_store(
         if owned is not None:
             owned.close()
         raise
+
+
+def _connect_first(database: Database, *engines: sa.Engine) -> None:
+    """Let SQLAlchemy ask what it wants to know of a server now: later on nobody bounds its wait."""
+    if database.alone:
+        return
+    try:
+        for engine in engines:
+            engine.connect().close()
+    except sa.exc.DBAPIError as error:
+        raise unavailable(error, database.shown) from error
 
 
 def shown_url(url: str) -> str:

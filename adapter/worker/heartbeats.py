@@ -42,13 +42,14 @@ async def watch_heartbeats(
     """Look for heartbeats that are missing, for ever."""
     changes, since = Changes(), clock()
 
-    def judged(session: Session) -> list[tuple[Heartbeat, Alert]]:
+    def judged(session: Session) -> list[tuple[Heartbeat, Alert]] | None:
         return judge(session, policy(), feeds, since, clock(), new_id)
 
     while True:
         try:
             found = await store.write(judged)
-            _tell(policy().heartbeats, found, metrics, changes)
+            if found is not None:
+                _tell(policy().heartbeats, found, metrics, changes)
             if found:
                 wake()
         except StoreUnavailable:
@@ -85,9 +86,15 @@ def judge(
     listening_since: datetime,
     now: datetime,
     new_id: Callable[[], str],
-) -> list[tuple[Heartbeat, Alert]]:
-    """Decide about the heartbeats that are missing or back, and return them with their alerts."""
-    session.lock(["heartbeats"])
+) -> list[tuple[Heartbeat, Alert]] | None:
+    """Decide about the heartbeats that are missing or back, and return them with their alerts.
+
+    None: another replica is at it just now.
+    """
+    if not policy.heartbeats and not session.pulses():
+        return []
+    if not session.try_lock("heartbeats"):
+        return None
     session.wait_for((heartbeat.name for heartbeat in policy.heartbeats), now)
     pulses = session.pulses()
     found = list(news(policy.heartbeats, pulses, listening_since, now))

@@ -9,10 +9,9 @@ without an outcome and looks it up before anybody is dialled again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
-from itertools import islice
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -22,28 +21,34 @@ from adapter.config.policy import Policy
 from adapter.delivery.account import Account, Trouble, let_out, may_send, settle_account
 from adapter.delivery.outcomes import Answer, Failure, Outcome, classify
 from adapter.delivery.policy import UvmsSettings
-from adapter.delivery.records import LookUp, Records, look_up, record_window
-from adapter.delivery.settling import Redial, Settlement, reconcile, settle
+from adapter.delivery.records import Records, look_up, record_window
+from adapter.delivery.settling import Redial, reconcile, settle
 from adapter.errors import StoreUnavailable
 from adapter.logs import Changes, logger
 from adapter.metrics import Metrics
-from adapter.model import Attempt, Call, CallState, Event, EventKind
+from adapter.model import Attempt, Call, CallState
 from adapter.on_call import Feeds, no_feeds
 from adapter.store.records import Due
 from adapter.store.session import Session
 from adapter.store.store import Store
 from adapter.tracing import NO_TRACES, Span, Tracer
 from adapter.uvms.wire import RecordQuery, SendRequest
-from adapter.worker.claiming import Ready, claim, lease, leave_within, longest_request
+from adapter.worker.claiming import Ready, claim, leave_within, longest_request
 from adapter.worker.escalating import escalate
+from adapter.worker.housekeeping import keep_house
 from adapter.worker.pace import Pace
 from adapter.worker.reporting import Reporter
+from adapter.worker.settling import (
+    adopt,
+    answered,
+    lease_look_ups,
+    settle_answered,
+    settle_looked_up,
+)
 
 _log = logger(__name__)
 
 _POLL_SECONDS = 1.0  # another process (the command line) may have put a call into the store
-_HOUSEKEEPING_SECONDS = 60.0
-_PRUNE_AT_MOST = 500  # rows a step, so that intake never waits long for housekeeping
 _STORE_PAUSE_SECONDS = 0.5  # between two tries at a store that cannot commit
 
 
@@ -110,15 +115,17 @@ class Worker:
     async def run(self) -> None:
         """Take over what a dead process left behind, then make calls until stopped."""
         alone = self._store.alone  # else others may be sending what we would take over
-        await self._persist(lambda session: self._adopt(session, (), everything=alone))
+        await self._persist(lambda session: self._adopt(session, everything=alone))
         async with asyncio.TaskGroup() as tasks:
-            housekeeping = tasks.create_task(self._housekeeping(), name="housekeeping")
+            tidying = tasks.create_task(
+                keep_house(self._store, self._policy, self._clock), name="housekeeping"
+            )
             while not self._stopping:
                 self._awake.clear()
                 await self._round(tasks)
             while under_way := self._calling | self._looking:
                 await asyncio.wait(under_way)
-            housekeeping.cancel()
+            tidying.cancel()
 
     # --- one round ---
 
@@ -143,13 +150,13 @@ class Worker:
 
     async def _start_due(self, tasks: asyncio.TaskGroup, due: Due, now: datetime) -> float:
         """Start what is due, and what that makes due; return for how many seconds to sleep."""
-        policy, mine, more = self._policy(), frozenset(self._in_hand), False
+        policy, more = self._policy(), False
         adopts, escalates, rings, looks_up = (
             at is not None and at <= now
             for at in (due.orphans, due.escalations, due.calls, due.look_ups)
         )
         if adopts:
-            await self._store.write(lambda session: self._adopt(session, mine, everything=False))
+            await self._store.write(lambda session: self._adopt(session, everything=False))
         if escalates:
             more = await self._escalate(policy)
         if self._account.trouble is Trouble.THROTTLED and not may_send(
@@ -211,7 +218,9 @@ class Worker:
         if free < 1:
             return self._pace.pause(policy.requests_per_second, at)
         most, mine = min(slots, free), frozenset(self._in_hand)
-        leased = await self._store.write(lambda session: self._lease_look_ups(session, mine, most))
+        leased = await self._store.write(
+            lambda session: lease_look_ups(session, policy, mine, most, self._clock())
+        )
         self._pace.take(len(leased), at)
         for call, attempt in leased:
             self._start(tasks, self._looking, attempt, self._look_up(call, attempt))
@@ -274,8 +283,10 @@ class Worker:
         settlement = settle(
             ready.call, outcome, answer, self._account, policy.delivery, now, self._chance()
         )
-        attempt = _answered(ready.attempt, answer, outcome, now)
-        held = await self._persist(lambda session: _settle(session, attempt, settlement, now))
+        attempt = answered(ready.attempt, answer, outcome, now)
+        held = await self._persist(
+            lambda session: settle_answered(session, attempt, settlement, now)
+        )
         self._report.attempted(
             ready.call, attempt, outcome, answer, settlement, took, held, self._account
         )
@@ -290,38 +301,16 @@ class Worker:
 
     # --- unknown outcomes ---
 
-    def _adopt(self, session: Session, mine: Collection[str], *, everything: bool) -> None:
-        """Take over calls whose process died, or forgot them, while a request may have been out.
-
-        Not `mine`, whatever a clock that jumped says of their leases: their answers are awaited.
-        """
-        now, policy = self._clock(), self._policy()
-        interrupted = Answer(failure=Failure.INTERRUPTED)
-        if everything:  # else what a dead process was looking up had to wait for its lease to end
-            for call, attempt in session.due_look_ups(now, all_of_them=True):
-                session.settle(attempt.id, CallState.UNKNOWN, now=now, due_at=now, note=call.note)
-        for call, attempt in session.orphans(now, all_of_them=everything):
-            if attempt.id in mine:
-                continue
-            outcome = classify(interrupted)
-            settlement = settle(
-                call, outcome, interrupted, self._account, policy.delivery, now, self._chance()
-            )
-            _conclude(session, _answered(attempt, interrupted, outcome, now), settlement, now)
-            _log.warning("call of unknown outcome, to be looked up", call=call.id)
-
-    def _lease_look_ups(
-        self, session: Session, mine: Collection[str], most: int
-    ) -> list[tuple[Call, Attempt]]:
-        """Take look-ups that are due, so that nobody else makes them meanwhile."""
-        now = self._clock()
-        until = now + lease(self._policy().uvms)
-        due = (
-            (call, attempt)
-            for call, attempt in session.due_look_ups(now)
-            if attempt.id not in mine and session.lease(attempt.id, until)
+    def _adopt(self, session: Session, *, everything: bool) -> None:
+        adopt(
+            session,
+            self._policy(),
+            self._account,
+            frozenset(self._in_hand),
+            everything=everything,
+            now=self._clock(),
+            chance=self._chance,
         )
-        return list(islice(due, most))
 
     async def _look_up(self, call: Call, attempt: Attempt) -> None:
         """Ask the vendor whether a call that may have rung was placed."""
@@ -356,7 +345,7 @@ class Worker:
         elif settlement.redial is Redial.ABSENT:
             attempt = replace(attempt, outcome=Outcome.RETRY)
         held = await self._persist(
-            lambda session: _looked_up(session, call, attempt, found, settlement, now)
+            lambda session: settle_looked_up(session, call, attempt, found, settlement, now)
         )
         self._report.looked_up(call, attempt, found, settlement, held)
 
@@ -391,80 +380,3 @@ class Worker:
                 return await self._store.write(job)
             except StoreUnavailable:
                 await asyncio.sleep(_STORE_PAUSE_SECONDS)
-
-    async def _housekeeping(self) -> None:
-        while True:
-            try:
-                await self._tidy(self._policy(), self._clock())
-            except StoreUnavailable:
-                pass  # whoever observes the store says so
-            except Exception as error:  # tidying must never keep a phone from ringing
-                if self._news.is_news("housekeeping", repr(error)):
-                    _log.exception("housekeeping failed")
-            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
-
-    async def _tidy(self, policy: Policy, now: datetime) -> None:
-        """Close what no webhook confirms any more, and forget what ended long ago."""
-        stale, old = now - policy.stale_after, now - policy.retention
-        bodies = now - policy.keep_webhooks
-        await self._store.write(lambda session: session.close_stale(stale, now))
-        pruned = 1
-        while pruned:
-            pruned = await self._store.write(
-                lambda session: session.prune(old, _PRUNE_AT_MOST, webhooks_before=bodies)
-            )
-
-
-def _settle(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
-    session.finish_attempt(attempt)
-    return _settle_call(session, attempt, settlement, now)
-
-
-def _conclude(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
-    """Settle without the vendor's answer: whoever was faster knows better what became of it."""
-    if not _settle_call(session, attempt, settlement, now):
-        return False
-    session.finish_attempt(attempt)
-    return True
-
-
-def _settle_call(session: Session, attempt: Attempt, settlement: Settlement, now: datetime) -> bool:
-    return session.settle(
-        attempt.id,
-        settlement.state,
-        now=now,
-        due_at=settlement.due_at,
-        note=settlement.note,
-    )
-
-
-def _looked_up(
-    session: Session,
-    call: Call,
-    attempt: Attempt,
-    found: LookUp,
-    settlement: Settlement,
-    now: datetime,
-) -> bool:
-    session.tell(
-        Event(
-            at=now,
-            kind=EventKind.LOOKED_UP,
-            page_id=call.page_id,
-            call_id=call.id,
-            detail=f"{found}: {settlement.note}",
-        )
-    )
-    return _conclude(session, attempt, settlement, now)
-
-
-def _answered(attempt: Attempt, answer: Answer, outcome: Outcome, now: datetime) -> Attempt:
-    return replace(
-        attempt,
-        finished_at=now,
-        outcome=outcome,
-        ret_code=answer.ret_code,
-        message=answer.message,
-        req_uuid=answer.req_uuid,
-        session_no=answer.session_no,
-    )
