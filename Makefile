@@ -9,7 +9,7 @@ PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/rout
 PURE_TESTS := $(foreach module,signing matchers durations routing time_intervals authentication links heartbeats schedules telling sources paging rendering repairs delivery,$(wildcard tests/test_$(module)*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-lowest lint format cov mutation schema lock wheel faults image ci clean
+.PHONY: help install demo run test test-lowest lint format cov mutation schema lock wheel faults bench image ci clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ mutation: install ## Show what the tests of signing, delivery and paging would n
 faults: install ## Break the real processes in every way, and count calls lost and doubled
 	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS_ARGS)
 
+bench: install ## Measure how many times as long we take as what we stand on
+	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH_ARGS)
+
 image: install ## Build the image and run it, and the Pods of the chart (minutes; needs root)
 	$(BIN)/python -m pytest -m image $(PYTEST_ARGS) tests/test_image.py tests/test_image_pod.py
 
@@ -75,7 +78,7 @@ wheel: install ## Build the wheel, install it elsewhere and try it there
 	build/wheel-venv/bin/pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
 	cd build && wheel-venv/bin/uvms-adapter --version && wheel-venv/bin/uvms-adapter check-config ../routes.yaml && wheel-venv/bin/uvms-adapter demo > /dev/null
 
-ci: lint test cov demo wheel ## Everything that must hold before a change lands
+ci: lint test cov demo wheel image ## Everything that must hold before a change lands
 
 lock: $(BIN)/python ## Compile the locked requirements from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
