@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import shutil
 import socket
 import struct
@@ -30,6 +31,19 @@ _SUITE = "trixie"  # its Python is the one that the Dockerfile has by default
 _PACKAGES = "ca-certificates,python3,python3-venv"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _CACHE = ROOT / ".cache" / "image"
+
+# Of the manual's `docker buildx build`, what a build without daemon and registry does not do.
+_ONLY_BUILDX = {
+    "--platform": "one for another processor needs an emulator; this machine's is built",
+    "--push": "there is no registry to push to",
+    "--sbom": "buildx attaches it in the registry",
+    "--provenance": "buildx attaches it in the registry",
+}
+# And what is said in other words here: no registry has these.
+_IN_PLACE_OF = {
+    "PYTHON_IMAGE": f"PYTHON_IMAGE={_BASE}",
+    "REVISION": "REVISION=of-this-test",
+}
 
 # In place of this machine's: a Pod has no options for these.
 _SETTINGS = """\
@@ -53,9 +67,13 @@ class Containers:
         directory.mkdir()
         settings = directory / "containers.conf"
         settings.write_text(_SETTINGS, encoding="utf-8")
-        self._environ = os.environ | {"CONTAINERS_CONF": str(settings)}
+        self._settings = settings
         images, running = directory / "images", directory / "run"
         self._where = [f"--root={images}", f"--runroot={running}", f"--storage-driver={driver}"]
+
+    @property
+    def _environ(self) -> dict[str, str]:
+        return os.environ | {"CONTAINERS_CONF": str(self._settings)}
 
     def buildah(self, *arguments: str | Path) -> str:
         return _run("buildah", *self._where, *arguments, environ=self._environ)
@@ -71,12 +89,13 @@ class Containers:
         return ran.stdout
 
     def build(self) -> None:
-        """Build the image as the Dockerfile says."""
+        """Build the image as the manual says, but for what only buildx can do."""
+        words, context = as_in_the_manual("docker buildx build")
         self.buildah(
             *("bud", "--isolation=chroot", "--pull=never", "--layers=false", "--network=host"),
             f"--volume={_CERTIFICATES}:{_CERTIFICATES}:ro",
-            *(f"--build-arg=PYTHON_IMAGE={_BASE}", "--build-arg=REVISION=of-this-test"),
-            *(f"--tag={IMAGE}", ROOT),
+            *_for_buildah(words),
+            ROOT / context,
         )
 
     def make_base(self) -> None:
@@ -87,6 +106,33 @@ class Containers:
         self.buildah("commit", "--quiet", container, _BASE)
         self.buildah("rm", container)
         self.podman("run", "--rm", "--network=host", _BASE, "true")
+
+
+def as_in_the_manual(command: str) -> tuple[list[tuple[str, str]], str]:
+    """Return the flags of a docker command with their values ("" for none), and its last word."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    [line] = re.findall(rf"^{command} .*$", text, re.MULTILINE)
+    *words, last = re.sub(r"\$\(.*?\)", "…", line).removeprefix(command).split()
+    flags: list[tuple[str, str]] = []
+    while words:
+        flag, _, value = words.pop(0).partition("=")
+        if not value and words and not words[0].startswith("-"):
+            value = words.pop(0)
+        flags.append((flag, value))
+    return flags, last
+
+
+def _for_buildah(flags: list[tuple[str, str]]) -> list[str]:
+    """Return those that buildah has too; raise KeyError where one is new to this module."""
+    here = []
+    for flag, value in flags:
+        if flag == "--build-arg":
+            here.append(f"--build-arg={_IN_PLACE_OF[value.partition('=')[0]]}")
+        elif flag == "--tag":
+            here.append(f"--tag={IMAGE}")
+        else:
+            assert _ONLY_BUILDX[flag]
+    return here
 
 
 def _run(*command: str | Path, environ: dict[str, str] | None = None) -> str:

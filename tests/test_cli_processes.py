@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from cli_world import NUMBERS, ROUTES
+from databases import url_in
 from msgspec.structs import replace
 from rich.cells import cell_len
 
@@ -73,8 +74,9 @@ def config(tmp_path):
     return str(tmp_path / "routes.yaml")
 
 
+@pytest.mark.usefixtures("database")
 def test_serve_takes_webhooks_makes_a_test_call_and_stops_in_time(config, tmp_path):
-    database = f"sqlite:///{tmp_path}/served.db"
+    database = url_in(tmp_path)
     args = ["--config", config, "--listen", "127.0.0.1:0", "--database", database]
     flags = ["--simulate", "--insecure-no-auth", "--stop-within", "5s", "--log-format", "json"]
     with started("serve", *args, *flags) as process:
@@ -96,8 +98,9 @@ def test_serve_takes_webhooks_makes_a_test_call_and_stops_in_time(config, tmp_pa
         assert not [number for number in NUMBERS if number[3:] in log]
 
 
+@pytest.mark.usefixtures("database")
 def test_an_interrupted_test_call_is_withdrawn(config, tmp_path):
-    database = f"sqlite:///{tmp_path}/e.db"
+    database = url_in(tmp_path)
     open_store(database, exclusive=True).close()
     with started(*("call", "--to", "bob", "--config", config, "--database", database)) as process:
         assert process.stdout is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from helm_tools import Helm, Manifests
 from image_pod import Pod
 from image_running import RESTRICTED, URL, post, routes
-from image_tools import REPOSITORY, Containers
+from image_tools import REPOSITORY, ROOT, Containers
 from process_harness import (
     API_TOKEN,
     PRIVATE_KEY,
@@ -43,6 +44,15 @@ def rendered(helm: Helm, directory: Path, config: Mapping[str, Any], **more: Any
     return helm.rendered("--values", file)
 
 
+def in_the_pod() -> Iterator[list[str]]:
+    """Return what the manual has `kubectl exec` run in the Pod, without where the output goes."""
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    found = re.findall(r"`kubectl exec ([\w-]+) -- ([^`>]+)", manual)
+    assert found
+    for _pod, command in found:
+        yield command.split()
+
+
 def config_hash() -> float:
     return samples(URL)["uvms_adapter_config_hash"]
 
@@ -63,6 +73,8 @@ def test_the_pod_with_its_store_on_a_volume_rings_phones_and_follows_its_files(
             until_rang(vendor, first, 1, pod)
             assert pod.container.privileges() == RESTRICTED
             assert pod.helm_test() == 0
+            for command in in_the_pod():
+                assert pod.container.inside(*command), command
 
             before = config_hash()
             pod.update(rendered(newest_helm, tmp_path, routes(vendor, second)))

@@ -29,7 +29,9 @@ def anyio_backend() -> object:
 
 
 @pytest.fixture(scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def world(
+    tmp_path_factory: pytest.TempPathFactory, shared_store_url: str
+) -> AsyncIterator[World]:
     """One service for all of these tests; every alert is a page of its own."""
     others = {"receiver": "nobody", "matchers": ['hostile!="yes"']}
     tree = routes(
@@ -37,7 +39,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         {"name": "nobody"},
         route={"group_by": ["..."], "routes": [others]},
     )
-    async with story(tmp_path_factory.mktemp("corpus"), tree) as running:
+    environ = {"UVMS_DATABASE_URL": shared_store_url}
+    async with story(tmp_path_factory.mktemp("corpus"), tree, environ=environ) as running:
         yield running
 
 

@@ -406,7 +406,7 @@ async def test_a_strangers_body_is_refused_before_it_is_read(small: World) -> No
         b"POST /v1/alertmanager HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Content-Length: 4000\r\n\r\n"
     )
-    status = await asyncio.wait_for(reader.readline(), 5)
+    status = await asyncio.wait_for(reader.readline(), 20)
     writer.close()
     assert status == b"HTTP/1.1 401 Unauthorized\r\n"
 

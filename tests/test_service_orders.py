@@ -31,6 +31,8 @@ from adapter.simulator.faults import Fault, Kind
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
+TIME_TO_POST = "2500ms"  # one webhook after another, on a busy machine too
+
 BODIES = Path(__file__).parent / "data" / "payloads"
 
 
@@ -125,13 +127,13 @@ async def test_late_resolved_of_an_older_episode_closes_nothing(tmp_path: Path) 
 
 async def test_resolved_that_is_never_sent_does_not_ring_for_ever(tmp_path: Path) -> None:
     """A repeat is driven by a webhook that says "still firing", never by time alone."""
-    tree = with_route(group_interval="10ms", repeat_interval="600ms")
+    tree = with_route(group_interval="10ms", repeat_interval=TIME_TO_POST)
     async with story(tmp_path, tree) as world:
         await world.post(firing())
         await world.quiet()
         clock = stopwatch()
         early = (await world.post(firing())).json()
-        await passed(clock, 0.7)  # longer than repeat_interval, and silence all the while
+        await passed(clock, 2.6)  # longer than repeat_interval, and silence all the while
         await world.quiet()
         assert (world.rang, early["reasons"]) == (["alice"], {"duplicate": 1})
         still = (await world.post(firing())).json()
@@ -278,7 +280,7 @@ async def test_a_flapping_alert_that_ends_well_rings_no_second_time(tmp_path: Pa
 
 
 async def test_an_alert_that_joins_while_the_call_waits_is_in_it(tmp_path: Path) -> None:
-    async with story(tmp_path, with_route(group_wait="800ms")) as world:
+    async with story(tmp_path, with_route(group_wait=TIME_TO_POST)) as world:
         first = await world.post(firing("DiskFull", cluster="sh"))
         joined = await world.post(firing("CpuHigh", cluster="sh"))
         await world.until_rang(1)
@@ -289,7 +291,7 @@ async def test_an_alert_that_joins_while_the_call_waits_is_in_it(tmp_path: Path)
 
 
 async def test_an_alert_that_joins_after_the_call_gets_a_follow_up(tmp_path: Path) -> None:
-    async with story(tmp_path, with_route(group_interval="1s")) as world:
+    async with story(tmp_path, with_route(group_interval=TIME_TO_POST)) as world:
         await world.post(firing("DiskFull"))
         await world.quiet()
         await world.post(firing("DiskFull"), firing("CpuHigh"))
@@ -304,19 +306,17 @@ async def test_an_alert_that_joins_after_the_call_gets_a_follow_up(tmp_path: Pat
 async def test_all_alerts_over_before_the_call_was_made(tmp_path: Path) -> None:
     tree = routes(
         receiver("phone", "alice", send_resolved=True, resolved_template="recovered"),
-        route={"group_wait": "600ms"},
+        route={"group_wait": "1h"},
     )
     async with story(tmp_path, tree) as world:
-        clock = stopwatch()
         await world.post(firing(since=ago(5)))
         await world.post(resolved(since=ago(5)))
-        await passed(clock, 0.7)
         await world.quiet()
         assert (world.rang, await world.states()) == ([], {"cancelled": 1})
 
 
 async def test_one_of_two_alerts_over_before_the_call_was_made(tmp_path: Path) -> None:
-    async with story(tmp_path, with_route(group_wait="800ms")) as world:
+    async with story(tmp_path, with_route(group_wait=TIME_TO_POST)) as world:
         await world.post(firing("Over", since=ago(5)), firing("Stays"))
         await world.post(resolved("Over", since=ago(5)))
         await world.until_rang(1)

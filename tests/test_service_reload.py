@@ -23,6 +23,8 @@ from adapter.config.problems import ConfigError
 
 pytestmark = pytest.mark.anyio
 
+TIME_TO_RELOAD = "3s"  # before a call is made, on a busy machine too
+
 GAUGE = "config_last_reload_successful"
 
 
@@ -165,7 +167,7 @@ async def test_a_bad_file_at_the_start_is_no_start(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("database")
 async def test_a_call_that_waits_while_its_receiver_vanishes_ends_loudly(tmp_path: Path) -> None:
-    waits = routes(receiver("phone", "alice"), route={"group_wait": "1s"})
+    waits = routes(receiver("phone", "alice"), route={"group_wait": TIME_TO_RELOAD})
     async with story(tmp_path, waits) as world:
         await world.post(firing())
         world.write_routes(routes(receiver("other", "bob")))
@@ -183,7 +185,7 @@ async def test_a_call_that_waits_while_its_receiver_vanishes_ends_loudly(tmp_pat
 
 @pytest.mark.usefixtures("database")
 async def test_a_call_that_waits_says_the_words_of_the_new_file(tmp_path: Path) -> None:
-    waits = routes(receiver("phone", "alice"), route={"group_wait": "1s"})
+    waits = routes(receiver("phone", "alice"), route={"group_wait": TIME_TO_RELOAD})
     async with story(tmp_path, waits) as world:
         await world.post(firing(cluster="sh"))
         waits["voice_templates"]["outage"]["params"][1] = "磁盘"

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("database")]
 
 STORM = 10_000  # alerts
 # The first call is meant to leave within a second; a busy test machine gets more.
-FIRST_CALL_WITHIN = 5.0
+FIRST_CALL_WITHIN = 15.0
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ async def none_open(world: World) -> bool:
 
 async def test_a_storm_over_many_webhooks_is_a_handful_of_calls(tmp_path: Path) -> None:
     """Group after group, as Alertmanager posts them: what waits meanwhile joins one call."""
-    tree = routes(route={"group_by": ["instance"]}, limits=limits(min_interval="300ms"))
+    tree = routes(route={"group_by": ["instance"]}, limits=limits(min_interval="1s"))
     async with story(tmp_path, tree) as world:
         for alert in storm(60):
             await world.post(alert)
@@ -175,7 +175,7 @@ async def test_limits_delay_and_never_drop(tmp_path: Path) -> None:
 async def test_a_call_that_waits_for_a_limit_takes_new_alerts_along(tmp_path: Path) -> None:
     tree = routes(
         route={"group_by": ["cluster"], "group_interval": "10ms"},
-        limits=limits(min_interval="1s"),
+        limits=limits(min_interval="3s"),  # both are posted sooner, on a busy machine too
     )
     async with story(tmp_path, tree) as world:
         await world.post(firing(cluster="bj"))

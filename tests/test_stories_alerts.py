@@ -38,6 +38,8 @@ from story_chains import (
     storm,
 )
 
+pytestmark = pytest.mark.usefixtures("database")
+
 CHAIN = chain("alice", "bob", "carol")
 DISK_FIRES = disk_fires()
 WENT_THROUGH = [

@@ -35,6 +35,8 @@ from story_chains import (
     turns,
 )
 
+pytestmark = pytest.mark.usefixtures("database")
+
 CHAIN = chain("alice", "bob", "carol")
 TWO = chain("alice", "bob")
 ONE = chain("alice")

@@ -34,6 +34,8 @@ from story_chains import (
     turns,
 )
 
+pytestmark = pytest.mark.usefixtures("database")
+
 CHAIN = chain("alice", "bob", "carol")
 ONE = chain("alice")
 DISK_FIRES = disk_fires()

@@ -10,6 +10,8 @@ from service_harness import receiver, routes
 from story_acts import Story, finds_pages, firing, kills, posts, resolved, restarts, rings, until
 from story_chains import live_through
 
+pytestmark = pytest.mark.usefixtures("database")
+
 WATCHDOG = {
     "name": "watchdog",
     "matchers": ['alertname="Watchdog"'],

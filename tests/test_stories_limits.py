@@ -35,6 +35,8 @@ from story_chains import (
     spoken,
 )
 
+pytestmark = pytest.mark.usefixtures("database")
+
 TWO = chain("alice", "bob")
 DISK_FIRES = disk_fires()
 TWO_WENT_THROUGH = [

@@ -27,6 +27,8 @@ from story_chains import (
     turns,
 )
 
+pytestmark = pytest.mark.usefixtures("database")
+
 DISK_FIRES = disk_fires()
 
 # alice until 03:01:30 of each day in turn, then bob

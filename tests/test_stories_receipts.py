@@ -43,6 +43,8 @@ from story_chains import (
 
 from adapter.simulator.calls import Result
 
+pytestmark = pytest.mark.usefixtures("database")
+
 CHAIN = chain("alice", "bob", "carol")
 DISK_FIRES = disk_fires()
 ALL_SILENT = ("03:00:00", gets_no_receipt())

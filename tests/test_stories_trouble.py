@@ -33,6 +33,8 @@ from story_chains import (
     vendor_goes_down,
 )
 
+pytestmark = pytest.mark.usefixtures("database")
+
 CHAIN = chain("alice", "bob", "carol")
 TWO = chain("alice", "bob")
 DISK_FIRES = disk_fires()

@@ -230,6 +230,7 @@ def _assert_no_secret(collector: Collector) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("database")
 async def test_a_call_of_unknown_outcome_is_looked_up_in_its_trace(
     tmp_path: Path, collector: Collector
 ) -> None:
@@ -251,6 +252,7 @@ async def test_a_call_of_unknown_outcome_is_looked_up_in_its_trace(
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("database")
 async def test_a_step_that_is_taken_after_a_restart_is_in_the_trace(
     tmp_path: Path, collector: Collector
 ) -> None:
@@ -273,6 +275,7 @@ async def test_a_step_that_is_taken_after_a_restart_is_in_the_trace(
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("database")
 async def test_a_call_that_waits_for_its_group_is_in_the_trace_after_a_restart(
     tmp_path: Path, collector: Collector
 ) -> None:

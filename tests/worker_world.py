@@ -255,7 +255,7 @@ async def running(world: World) -> AsyncIterator[None]:
         world.vendor.gate.set()
         world.vendor.record_gate.set()
         world.worker.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await task
 
 
