@@ -250,6 +250,7 @@ class CallState(StrEnum):
 OPEN_STATES = frozenset({CallState.WAITING, CallState.SENDING, CallState.UNKNOWN})
 # Reasons of calls about alerts that fire: over once these resolve, or once somebody takes them.
 ABOUT_FIRING = (Reason.FIRST, Reason.NEW_ALERTS, Reason.REPEAT, Reason.ESCALATION)
+SAY_IT_AGAIN = (Reason.REPEAT, Reason.ESCALATION)  # they name all that fires, heard of or not
 
 
 class Result(StrEnum):

@@ -88,7 +88,10 @@ def _event(event: Event) -> str:
     if event.kind is EventKind.SKIPPED:
         step, why = event.detail.partition(",")[0], event.detail.rpartition(": ")[2]
         return f"skips {step}: {why}"
-    return "exhausted" if event.kind is EventKind.EXHAUSTED else event.detail.split(" calls ")[0]
+    if event.kind is EventKind.EXHAUSTED:
+        return "exhausted"
+    step, _, names = event.detail.partition(" calls ")
+    return "; ".join([step, *names.split("; ")[1:]])  # whom it calls is told by the calls
 
 
 def _told(fallbacks: Iterable[Fallback]) -> list[str]:

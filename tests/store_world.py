@@ -94,6 +94,7 @@ def held(where: Path | str) -> Iterator[None]:
             yield
         return
     with another_process(_directory(where)) as other:
+        other.execute("PRAGMA busy_timeout = 10000")  # until the service is done with its own
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")

@@ -387,7 +387,7 @@ THE_SAME_PERSON = {
     "in two steps in a row, beside another: only the other is called": [
         ("10:00", disk(to=ALICE_TWICE_IN_A_ROW), "disk: first; opens; alice first 10:00"),
         ALICE_HEARS,
-        ("10:05", BY_ITSELF, "step 2 of 2; bob escalation"),
+        ("10:05", BY_ITSELF, "step 2 of 2; called by the step before: alice; bob escalation"),
     ],
     "their call is still open: it serves the next step, and is waited for again": [
         (
@@ -536,6 +536,23 @@ SCHEDULES = {
             "10:01",
             disk(to=escalates("@primary", "@secondary", fallback_webhook=FALLBACK)),
             "disk: nobody_on_call",
+        ),
+    ],
+    "nobody in any step, and not by the next repeat either: told again": [
+        (
+            "10:00",
+            disk(to=escalates("@primary", fallback_webhook=FALLBACK)),
+            "disk: nobody_on_call; opens; skips step 1: nobody is on call; exhausted; fallback",
+        ),
+        (
+            "13:54",
+            disk(to=escalates("@primary", fallback_webhook=FALLBACK)),
+            "disk: nobody_on_call",
+        ),
+        (
+            "13:55",
+            disk(to=escalates("@primary", fallback_webhook=FALLBACK)),
+            "disk: nobody_on_call; skips step 1: nobody is on call; exhausted; fallback",
         ),
     ],
     "nobody in any step, and somebody later: called with the next webhook": [

@@ -93,6 +93,7 @@ READS: dict[str, Callable[[Session], Any]] = {
     "page": lambda s: s.page(PAGE.id),
     "alerts_named_by": lambda s: s.alerts_named_by(LEAD),
     "due": lambda s: s.due(),
+    "maybe_told": lambda s: s.maybe_told(LEAD),
     "sessions_used": lambda s: s.sessions_used(ALICE, NOW),
     "find_pages": lambda s: s.find_pages(only_open=True, limit=1),
     "episodes_of": lambda s: s.episodes_of(PAGE.id, 1),

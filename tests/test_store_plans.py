@@ -39,6 +39,7 @@ HOT: dict[str, Callable[[Session], Any]] = {
     "lease": lambda s: s.lease("a", NOW),
     "sessions_used": lambda s: s.sessions_used(ALICE, NOW),
     "due": lambda s: s.due(),
+    "maybe_told": lambda s: s.maybe_told(LEAD),
     "queue": lambda s: s.queue(NOW),
     "retry": lambda s: s.retry("c", NOW),
     "prune": lambda s: s.prune(NOW, 100, webhooks_before=NOW),

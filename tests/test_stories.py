@@ -45,6 +45,17 @@ ALICE: Any = rings("alice")
 BY_CLUSTER = {"group_by": ["cluster"]}
 DISK_FIRES = ("03:00:00", posts(firing("DiskFull")))
 
+# The first call is lost on the way; the second, made when that is known, names what joined
+# meanwhile, and is of unknown outcome as the follow-up about that is due.
+SOON_AGAIN: Any = rings("alice", route={"group_interval": "1m"})
+CUT_OFF_WITH_THE_NEWS = (
+    ("03:00:00", together(cuts("alice", rings=False), cuts("alice", rings=True))),
+    DISK_FIRES,
+    ("03:00:10", posts(firing("CpuHot"))),
+    ("03:00:31", refuses_look_ups()),
+)
+ONE_OF_TWO = {"accepted": 1, "cancelled": 1}
+
 PAGES = {
     "first: everybody of the receiver is rung at once": Story(
         rings("alice", "bob"),
@@ -261,6 +272,21 @@ VENDOR = {
             ("03:10:00", finds_calls(accepted=1)),
         ],
         rang=["03:00:00 alice", "03:01:30 alice"],
+    ),
+    "cut off in the call that took the news along: the news' own call waits for a look-up": Story(
+        SOON_AGAIN,
+        [*CUT_OFF_WITH_THE_NEWS, ("03:01:20", mends), ("03:10:00", finds_calls(**ONE_OF_TWO))],
+        rang=["03:00:30 alice"],
+    ),
+    "the same, and there is other news by then: that does not wait": Story(
+        SOON_AGAIN,
+        [
+            *CUT_OFF_WITH_THE_NEWS,
+            ("03:00:50", posts(firing("NetDown"))),
+            ("03:01:20", mends),
+            ("03:10:00", finds_calls(accepted=2)),
+        ],
+        rang=["03:00:30 alice", "03:01:00 alice (new alerts)"],
     ),
 }
 

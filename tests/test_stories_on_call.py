@@ -72,6 +72,11 @@ ON_CALL = {
         [DISK_FIRES, ("03:01:00", together(finds_pages(exhausted=1), chat_reads()))],
         rang=["03:00:00 fallback phone"],
     ),
+    "nobody is on call for hours: the chat is told again after repeat_interval": Story(
+        chain("primary", schedules=schedules(BY_DAY), route={"repeat_interval": "1h"}),
+        [DISK_FIRES, *(disk_fires(f"0{hour}:00:00") for hour in (3, 4, 5)), until("05:10:00")],
+        rang=["03:00:00 fallback phone", "04:00:00 fallback phone", "05:00:00 fallback phone"],
+    ),
     "nobody was on call: whoever is by the next webhook is called": Story(
         chain("primary", schedules=schedules(turns("alice", hours=hours("03:02", "20:00")))),
         [DISK_FIRES, disk_fires("03:01:00"), disk_fires("03:03:00"), until("03:05:00")],

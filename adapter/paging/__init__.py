@@ -12,10 +12,12 @@ from adapter.paging.decisions import LATE_NEWS, decide
 from adapter.paging.escalation import look, persons_only
 from adapter.paging.ladder import Moves, OnCall
 from adapter.paging.limits import limited_until
+from adapter.paging.owing import wait_for_look_up
 from adapter.paging.records import (
     AlertKey,
     Changes,
     Known,
+    MaybeTold,
     PageKey,
     Routed,
     Verdict,
@@ -27,6 +29,7 @@ __all__ = [
     "AlertKey",
     "Changes",
     "Known",
+    "MaybeTold",
     "Moves",
     "OnCall",
     "PageKey",
@@ -37,4 +40,5 @@ __all__ = [
     "look",
     "page_key",
     "persons_only",
+    "wait_for_look_up",
 ]

@@ -311,10 +311,22 @@ class _Desk:
             repeats = any(each.reason is Reason.REPEAT for each in owed)
             ring = ladder.begin if repeats or not anybody_told(calls) else ladder.ring
             due_times = ring(owed) if owed else []
+            if not people and self._is_to_be_told_again(touched.page, timing):
+                ladder.begin(())
             self._took(touched, ladder)
         reason, detail = _said_again(touched.page, due_times, people)
         for item in touched.confirmed:
             self._verdict(item, reason, detail, touched.page.id)
+
+    def _is_to_be_told_again(self, page: Page, timing: Timing) -> bool:
+        """Whether it is time to tell again, of a page for which nobody is on call, that it waits.
+
+        As for calls, a webhook that comes a little early counts.
+        """
+        since, repeat_interval = page.exhausted_at, timing.repeat_interval
+        if since is None or repeat_interval is None or page.acknowledged_at is not None:
+            return False
+        return since + repeat_interval <= self._now + timing.group_interval
 
     def _owed_again(
         self,

@@ -217,7 +217,7 @@ class Ladder:
                 owed = Owed(person=person, reason=Reason.ESCALATION, due=self._now)
                 self._ring(owed, OPEN_STATES)
             self._wait_from(self._now)
-            self._tell_step(index, mine)
+            self._tell_step(index, mine, people)
             return True
         return False
 
@@ -320,9 +320,11 @@ class Ladder:
                 due_at=self._now,
             )
 
-    def _tell_step(self, index: int, people: Sequence[Person]) -> None:
-        names = ", ".join(person.name for person in people)
-        self._tell(EventKind.STEP, f"step {index + 1} of {len(self._steps)} calls {names}", index)
+    def _tell_step(self, index: int, mine: Sequence[Person], people: Sequence[Person]) -> None:
+        said = f"step {index + 1} of {len(self._steps)} calls {_names(mine)}"
+        if left_out := [person for person in people if person not in mine]:
+            said += f"; called by the step before: {_names(left_out)}"
+        self._tell(EventKind.STEP, said, index)
 
     def _skip(self, index: int, why: str) -> None:
         targets = ", ".join(map(str, self._steps[index].call))
@@ -332,3 +334,7 @@ class Ladder:
         self._events.append(
             Event(at=self._now, kind=kind, page_id=self.page.id, step=step, detail=detail)
         )
+
+
+def _names(people: Iterable[Person]) -> str:
+    return ", ".join(person.name for person in people)

@@ -7,11 +7,23 @@ was dialled has named if it is not larger than the call's `named_through`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 
-from adapter.model import MISSED, Call, CallState, Page, Person, PhoneNumber, Reason, Timing
+from adapter.model import (
+    MISSED,
+    Call,
+    CallState,
+    Episode,
+    Page,
+    Person,
+    PhoneNumber,
+    Reason,
+    Timing,
+)
+from adapter.paging.records import MaybeTold
 
+_LOOK_UP_UNDER_WAY = timedelta(seconds=1)  # to wait where a look-up is due already
 _FAILED = (CallState.REFUSED, CallState.GAVE_UP)
 _TOLD = (CallState.ACCEPTED, CallState.SHADOWED)
 _MAY_HAVE_RUNG = (*_TOLD, CallState.SENDING, CallState.UNKNOWN)
@@ -67,6 +79,21 @@ def owed_again(
         return None
     tries = [at + timing.group_interval for at in failed]
     return Reason.REPEAT, max([max(told) + timing.repeat_interval, *tries])
+
+
+def wait_for_look_up(
+    alerts: Iterable[Episode], maybe: Sequence[MaybeTold], now: datetime
+) -> datetime | None:
+    """Return until when a call waits, as its person may just have heard all that it would say.
+
+    None: it has news, or nothing is unknown. What the look-up finds makes the call, or ends it.
+    """
+    through: dict[str | None, int] = {}
+    for each in maybe:
+        through[each.page_id] = max(through.get(each.page_id, 0), each.through)
+    if not maybe or any(alert.id > through.get(alert.page_id, 0) for alert in alerts):
+        return None
+    return max(min(each.look_up_at for each in maybe), now + _LOOK_UP_UNDER_WAY)
 
 
 def anybody_told(calls: Iterable[Call]) -> bool:

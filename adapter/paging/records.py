@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from adapter.model import (
     Alert,
@@ -48,6 +49,14 @@ class Known(Record):
     pages: Mapping[str, Page] = {}  # by id: those of the episodes, and the latest of each group
     calls: Mapping[str, Sequence[Call]] = {}  # by page id
     firing: Mapping[str, int] = {}  # by page id: how many of its alerts fire
+
+
+class MaybeTold(Record):
+    """A call of unknown outcome: up to which alert of its page its person may have heard of it."""
+
+    page_id: str
+    through: int
+    look_up_at: datetime
 
 
 class Verdict(Record):

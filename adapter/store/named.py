@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from adapter.model import MISSED, CallState, Reason
+from adapter.model import MISSED, SAY_IT_AGAIN, CallState, Reason
 from adapter.store.schema import calls, episodes, is_firing, pages
 
 LEAD: sa.BindParameter[Any] = sa.bindparam("lead")
@@ -18,7 +18,6 @@ PHONE: sa.BindParameter[Any] = sa.bindparam("called")
 
 _TOLD = (CallState.ACCEPTED, CallState.SHADOWED)
 _TOLD_OR_UNKNOWN = (*_TOLD, CallState.UNKNOWN)
-_SAY_IT_AGAIN = (Reason.REPEAT, Reason.ESCALATION)
 
 
 def said_by(lead_id: Any) -> sa.ColumnElement[bool]:
@@ -70,7 +69,7 @@ def _overtaken() -> sa.ColumnElement[bool]:
 def _firing() -> sa.Select[Any]:
     """What a call about firing alerts has to name."""
     heard = _heard(calls.c.reason != Reason.RESOLVED, _TOLD)
-    repeated = _SAID.where(calls.c.reason.in_(_SAY_IT_AGAIN), sa.not_(_overtaken()))
+    repeated = _SAID.where(calls.c.reason.in_(SAY_IT_AGAIN), sa.not_(_overtaken()))
     return _named(heard).where(
         pages.c.acknowledged_at.is_(None),
         sa.or_(is_firing, pages.c.truncated.is_(True)),
@@ -97,3 +96,12 @@ def _resolved() -> sa.Select[Any]:
 
 
 FIRING, RESOLVED = _firing(), _resolved()
+
+# The calls of unknown outcome by which the lead's person may have heard of its pages.
+MAYBE_TOLD = sa.select(calls.c.page_id, calls.c.named_through, calls.c.due_at).where(
+    calls.c.page_id.in_(_SAID),
+    calls.c.phone == PHONE,
+    calls.c.state == CallState.UNKNOWN,
+    calls.c.named_through.is_not(None),
+    calls.c.reason != Reason.RESOLVED,
+)

@@ -19,7 +19,8 @@ from adapter.model import (
     PhoneNumber,
     Reason,
 )
-from adapter.store.named import FIRING, LEAD, PHONE, RESOLVED, said_by
+from adapter.paging import MaybeTold
+from adapter.store.named import FIRING, LEAD, MAYBE_TOLD, PHONE, RESOLVED, said_by
 from adapter.store.part import Part
 from adapter.store.records import Due, DuePhone
 from adapter.store.rows import call_of, episode_of, page_of
@@ -252,6 +253,14 @@ class Outbox(Part):
         query = RESOLVED if lead.reason is Reason.RESOLVED else FIRING
         values = {"lead": lead.id, "called": lead.phone.e164}
         return [episode_of(row) for row in self._connection.execute(query, values)]
+
+    def maybe_told(self, lead: Call) -> list[MaybeTold]:
+        """Return the calls of unknown outcome about the same pages to the same phone."""
+        values = {"lead": lead.id, "called": lead.phone.e164}
+        return [
+            MaybeTold(page_id=row.page_id, through=row.named_through, look_up_at=row.due_at)
+            for row in self._connection.execute(MAYBE_TOLD, values)
+        ]
 
     def due(self) -> Due:
         """Return when open calls and escalations need attention."""

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from adapter.errors import NotFound, NotPossible
 from adapter.model import (
+    SAY_IT_AGAIN,
     Attempt,
     Call,
     CallState,
@@ -187,7 +188,7 @@ def _named(session: Session, call: Call) -> list[Episode]:
 
 def _heard_before(session: Session, call: Call, page_id: str) -> Iterator[int]:
     """Through which alerts the person had been told before; a repeat tells them all again."""
-    if call.reason is Reason.REPEAT:
+    if call.reason in SAY_IT_AGAIN:
         return
     for other in session.find_calls(page_id=page_id, limit=MOST_LISTED):
         earlier = other.phone == call.phone and other.created_at < call.created_at

@@ -5,7 +5,7 @@ Runs inside one transaction of the store. Who may ring when is decided in `pagin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from adapter.clock import Clock
 from adapter.config.policy import Policy
 from adapter.delivery.policy import UvmsSettings
-from adapter.model import Attempt, Call, CallState, Mode, Person, Reason, Record
-from adapter.paging import limited_until
+from adapter.model import Attempt, Call, CallState, Episode, Mode, Person, Reason, Record
+from adapter.paging import limited_until, wait_for_look_up
 from adapter.rendering.hours import next_usable, usable_template
 from adapter.rendering.render import Rendered, render
 from adapter.rendering.templates import VoiceTemplate
@@ -44,12 +44,13 @@ class Claimed(Record):
     limited: int = 0  # calls that wait for a limit now
     ended: tuple[tuple[Call, CallState, str], ...] = ()  # without a request, and why
     postponed: int = 0  # calls whose words may not be said before their template's hours
+    told: int = 0  # calls with nothing but what their person may have heard: a look-up will tell
     alerts: int = 0  # how many had to be loaded
 
     @property
     def moved(self) -> bool:
         """Whether anything changed: there may be more to claim."""
-        return bool(self.ready or self.limited or self.ended or self.postponed)
+        return bool(self.ready or self.limited or self.ended or self.postponed or self.told)
 
 
 def claim(
@@ -94,7 +95,7 @@ def _prepare(
     now: datetime,
     new_id: Callable[[], str],
 ) -> Claimed:
-    """Render the call as things stand now, and write its attempt down."""
+    """Find out whether and with which words the call leaves, and write its attempt down."""
     name = _template_name(policy, call)
     if name not in policy.voice_templates:
         note = f"receiver {call.receiver!r} has no voice template in routes.yaml any more"
@@ -106,9 +107,29 @@ def _prepare(
         return replace(claimed, postponed=claimed.postponed + waiting)
     alerts = session.alerts_named_by(call) if call.page_id else []
     if call.page_id and not alerts:
-        note = "its alerts resolved, or somebody took them, before it was made"
+        note = "its alerts resolved, were taken or were told of otherwise, before it was made"
         return _end(session, call, CallState.CANCELLED, note, claimed, now)
     claimed = replace(claimed, alerts=claimed.alerts + len(alerts))
+    if call.reason is not Reason.RESOLVED:
+        known_at = wait_for_look_up(alerts, session.maybe_told(call), now)
+        if known_at is not None:
+            why = "its person may have heard all of it in a call that is looked up"
+            waiting = session.postpone(call, now, known_at, why)
+            return replace(claimed, told=claimed.told + waiting)
+    return _begin(session, policy, call, template, alerts, claimed, now, new_id)
+
+
+def _begin(
+    session: Session,
+    policy: Policy,
+    call: Call,
+    template: VoiceTemplate,
+    alerts: Sequence[Episode],
+    claimed: Claimed,
+    now: datetime,
+    new_id: Callable[[], str],
+) -> Claimed:
+    """Render the call, and hold it by an attempt."""
     page = session.page(call.page_id) if call.page_id else None
     rendered = render(
         template,
