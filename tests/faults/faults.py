@@ -265,7 +265,7 @@ def _all_ready(world: World) -> None:
 
 STORM = "200 webhooks/s, a replica killed every 5 s"
 _SAME_INSTANT = Load(peer_seconds=0, repeat_seconds=0.5)
-_STORM = Load(alerts_per_second=15, repeat_seconds=0.1, growing=20, threads=48)
+_STORM = Load(alerts_per_second=8, repeat_seconds=0.1, growing=40, threads=64)
 _CANNOT_TELL = "the vendor had no answer for the call, and no records"
 _PLACED_OR_NOT = ({"place": True}, {"place": False})
 
