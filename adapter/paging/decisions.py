@@ -6,13 +6,12 @@ Whom a page owes which call is judged in `owing`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec.structs import replace
 
 from adapter.model import (
     ABOUT_FIRING,
-    Alert,
     Call,
     CallState,
     Episode,
@@ -27,6 +26,7 @@ from adapter.model import (
     Status,
     Timing,
 )
+from adapter.paging.episodes import begun, in_words_of, is_late
 from adapter.paging.escalation import persons_only
 from adapter.paging.ladder import Ladder, OnCall, Owed
 from adapter.paging.owing import (
@@ -38,13 +38,6 @@ from adapter.paging.owing import (
     shortest,
 )
 from adapter.paging.records import AlertKey, Changes, Known, Routed, Verdict, page_key
-
-_NEW_EPISODE_ID = 0  # the store numbers episodes; one that it has not seen yet has none
-
-# How long news with an old startsAt counts as a late retry. Alertmanager retries inside one flush
-# (group_interval long); an alert that is still posted after this fires indeed, though somebody
-# took it for resolved: Prometheus keeps the startsAt when its Alertmanager lost it for a while.
-LATE_NEWS = timedelta(hours=1)
 
 
 def decide(
@@ -144,7 +137,7 @@ class _Desk:
     def _fires(self, item: Routed, prior: Episode | None) -> None:
         if prior is not None and prior.firing:
             self._goes_on(item, prior)
-        elif prior is not None and _is_late(item.alert, prior, self._now):
+        elif prior is not None and is_late(item.alert, prior, self._now):
             detail = f"its episode ended at {prior.ends_at}"
             self._verdict(item, Reason.STALE, detail, prior.page_id)
         elif item.muted_by:
@@ -153,10 +146,10 @@ class _Desk:
             touched = self._page_for(item)
             touched.joined.append(item)
             touched.firing += 1
-            self._new_episodes.append(_episode(item, touched.page.id, self._now))
+            self._new_episodes.append(begun(item, touched.page.id, self._now))
 
     def _goes_on(self, item: Routed, prior: Episode) -> None:
-        newest_words = _in_words_of(item.alert, prior)
+        newest_words = in_words_of(item.alert, prior)
         if newest_words != prior:
             self._changed_episodes.append(newest_words)
         touched = self._page_of(prior, item)
@@ -170,7 +163,7 @@ class _Desk:
         ended = min(item.alert.ends_at or self._now, self._now)
         if prior is None:
             # Kept, so that a late retry of "firing" is known for what it is.
-            self._new_episodes.append(_episode(item, None, self._now, ended=ended))
+            self._new_episodes.append(begun(item, None, self._now, ended=ended))
             self._verdict(item, Reason.RESOLVED, "was not known to fire")
         elif not prior.firing:
             if prior.ends_at is None or ended > prior.ends_at:
@@ -427,44 +420,6 @@ def _said_again(
     if not people:
         return Reason.NOBODY_ON_CALL, "no step of the escalation has anybody now"
     return Reason.DUPLICATE, "known to fire, and not yet due again"
-
-
-def _is_late(alert: Alert, prior: Episode, now: datetime) -> bool:
-    """Whether "firing" is late news about the episode that ended, and no new one."""
-    if alert.starts_at is None or prior.ends_at is None:
-        return False
-    return alert.starts_at <= prior.ends_at and now - prior.ends_at < LATE_NEWS
-
-
-def _episode(
-    item: Routed, page_id: str | None, now: datetime, *, ended: datetime | None = None
-) -> Episode:
-    alert = item.alert
-    return Episode(
-        id=_NEW_EPISODE_ID,
-        receiver=item.receiver.name,
-        fingerprint=alert.fingerprint,
-        page_id=page_id,
-        firing=ended is None,
-        # A sender's clock may be ahead; its "resolved" must not seem older than this.
-        starts_at=min(alert.starts_at or now, now),
-        ends_at=ended,
-        labels=alert.labels,
-        annotations=alert.annotations,
-        values=alert.values,
-        generator_url=alert.generator_url,
-    )
-
-
-def _in_words_of(alert: Alert, prior: Episode) -> Episode:
-    """Return the episode with the newest words of its alert: a call is rendered when it is made."""
-    return replace(
-        prior,
-        labels=alert.labels,
-        annotations=alert.annotations,
-        values=alert.values,
-        generator_url=alert.generator_url,
-    )
 
 
 def _timing(items: Iterable[Routed]) -> Timing:

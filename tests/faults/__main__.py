@@ -65,7 +65,9 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults")
     parser.add_argument("--store", choices=(*STORES, "both"), default="both")
     parser.add_argument("--only", default="", metavar="NAME", help="rows whose name has this in it")
-    parser.add_argument("--short", action="store_true", help="a few minutes instead of half an hour")
+    parser.add_argument(
+        "--short", action="store_true", help="a few minutes instead of half an hour"
+    )
     parser.add_argument("--seconds", type=float, metavar="N", help="that a fault lasts")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), metavar="N")
     return parser.parse_args(given)
