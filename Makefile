@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# More than the two cores of a small machine: many tests wait for processes.
+PYTEST := -m pytest -n 3 --dist worksteal
 
 # The modules that do no I/O, and the tests that alone must take every branch of them.
 PURE := adapter/signing.py,adapter/matchers.py,adapter/durations.py,adapter/routing.py,adapter/time_intervals.py,adapter/authentication.py,adapter/links.py,adapter/heartbeats.py,adapter/schedules/*,adapter/telling/*,adapter/sources/*,adapter/paging/*,adapter/rendering/*,adapter/delivery/*
@@ -30,13 +32,13 @@ run: install ## Serve routes.yaml with the simulated vendor until stopped
 	$(BIN)/uvms-adapter serve --config routes.yaml --simulate --insecure-no-auth --database sqlite:///uvms-adapter.db
 
 test: install ## Run every test
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python $(PYTEST) $(PYTEST_ARGS)
 
 test-lowest: $(BIN)/python ## Run every test with the oldest dependencies that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable . --group dev
-	.venv-lowest/bin/python -m pytest -n 2 $(PYTEST_ARGS)
+	.venv-lowest/bin/python $(PYTEST) $(PYTEST_ARGS)
 
 lint: install ## Check style, types and layers
 	$(BIN)/ruff format --check .
@@ -49,7 +51,7 @@ format: install ## Format the code
 	$(BIN)/ruff check --fix .
 
 cov: install ## Prove that tests take every branch of the pure layer
-	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(PURE_TESTS)
+	$(BIN)/python $(PYTEST) --cov --cov-report= $(PURE_TESTS)
 	$(BIN)/python -m coverage report --include='$(PURE)' --show-missing --skip-covered --fail-under=100
 
 mutation: install ## Show what the tests of signing, delivery and paging would not notice
