@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -47,6 +49,9 @@ CAROL = PhoneNumber("+8613512345670")
 _numbers = count(1)
 
 
+_PATIENCE_SECONDS = 30.0
+
+
 def database(directory: Path) -> Path:
     return directory / "uvms-adapter.db"
 
@@ -82,6 +87,20 @@ def another_session(where: str) -> Iterator[psycopg.Connection[Any]]:
     """Connect to PostgreSQL behind the store's back."""
     with psycopg.connect(where.replace("+psycopg", ""), autocommit=True) as other:
         yield other
+
+
+def at_once(*jobs: Callable[[], Any]) -> list[Any]:
+    """Do all of it at the same instant; return what came of each."""
+    barrier = threading.Barrier(len(jobs))
+
+    def do(job: Callable[[], Any]) -> Any:
+        barrier.wait(_PATIENCE_SECONDS)
+        return job()
+
+    with ThreadPoolExecutor(len(jobs)) as threads:
+        return [
+            each.result(_PATIENCE_SECONDS) for each in [threads.submit(do, job) for job in jobs]
+        ]
 
 
 @contextmanager

@@ -16,7 +16,9 @@ import pytest
 from databases import url_in
 from msgspec.structs import replace
 from replay_world import PHONES, receiver, text
+from store_world import begun
 
+from adapter.cli.drill import _withdrawn_untouched
 from adapter.cli.main import run
 from adapter.clock import utc_now
 from adapter.config.load import load_file
@@ -268,6 +270,18 @@ def test_a_drill_that_no_service_takes_up_is_withdrawn(capsys):
         "database? Start it with uvms-adapter serve"
     )
     assert error(capsys, "report") == "not reached: alice (cancelled), bob (cancelled)"
+
+
+def test_a_drill_that_a_service_has_just_begun_with_goes_on(capsys):
+    """Between our look and our withdrawal."""
+    at = (utc_now() + timedelta(hours=1)).isoformat()
+    drill_id = output(capsys, *START, "--at", at, "--yes").split()[-1]
+    with stored() as store:
+        [first, _] = store.read_now(lambda s: s.calls_of_drill(drill_id))
+        store.write_now(lambda s: begun(s, first))
+        assert not _withdrawn_untouched(store, drill_id)
+        calls = store.read_now(lambda s: s.calls_of_drill(drill_id))
+    assert [call.state for call in calls] == [CallState.SENDING, CallState.WAITING]
 
 
 def test_a_drill_is_cancelled(capsys):

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pgbouncer_server import Pooler, pooling
@@ -29,7 +27,7 @@ from process_harness import (
     until,
     webhook,
 )
-from store_world import NOW, another_session, call, held, opened, recorded
+from store_world import NOW, another_session, at_once, call, held, opened, recorded
 from worker_world import limits, routes
 
 from adapter.errors import StoreUnavailable
@@ -72,18 +70,6 @@ def at(postgres: Server) -> Iterator[str]:
     """A database, as it is named past the pooler."""
     with postgres.database() as found:
         yield found
-
-
-def at_once(*jobs: Callable[[], Any]) -> list[Any]:
-    """Do all of it at the same instant; return what came of each."""
-    barrier = threading.Barrier(len(jobs))
-
-    def do(job: Callable[[], Any]) -> Any:
-        barrier.wait(PATIENCE)
-        return job()
-
-    with ThreadPoolExecutor(len(jobs)) as threads:
-        return [each.result(PATIENCE) for each in [threads.submit(do, job) for job in jobs]]
 
 
 def call_ids(store: Store) -> list[str]:

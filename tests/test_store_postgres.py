@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
@@ -24,6 +24,7 @@ from store_world import (
     NOW,
     accepted,
     another_session,
+    at_once,
     attempt,
     call,
     dump,
@@ -58,18 +59,6 @@ def store(at: str) -> Iterator[Store]:
 def two(at: str) -> Iterator[tuple[Store, Store]]:
     with opened(at) as one, opened(at) as other:
         yield one, other
-
-
-def at_once(*jobs: Callable[[], Any]) -> list[Any]:
-    """Do all of it at the same instant; return what came of each."""
-    barrier = threading.Barrier(len(jobs))
-
-    def do(job: Callable[[], Any]) -> Any:
-        barrier.wait(PATIENCE)
-        return job()
-
-    with ThreadPoolExecutor(len(jobs)) as threads:
-        return [each.result(PATIENCE) for each in [threads.submit(do, job) for job in jobs]]
 
 
 def until(condition: Callable[[], bool]) -> None:

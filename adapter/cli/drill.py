@@ -26,6 +26,7 @@ from adapter.clock import utc_now
 from adapter.config.load import load_file
 from adapter.errors import NotPossible
 from adapter.model import Call, CallState, Result
+from adapter.store.session import Session
 from adapter.store.store import Store
 from adapter.views.values import Json, shown
 
@@ -194,8 +195,13 @@ def _watch(store: Store, drill_id: str, patience: timedelta, *, as_json: bool) -
                     told[call.id] = said
                     at = brief(shown(now))
                     click.echo(clean(f"{at}  {call.person}: {said}"), err=as_json)
-            if all(map(_is_untouched, calls)) and now > calls[0].due_at + _taken_within(patience):
-                _give_up(store, drill_id, _taken_within(patience))
+            waited = _taken_within(patience)
+            late = now > calls[0].due_at + waited and all(map(_is_untouched, calls))
+            if late and _withdrawn_untouched(store, drill_id):
+                raise NotPossible(
+                    f"no service took the drill up within {waited.total_seconds():g} s, so it was "
+                    "withdrawn: is one running on this database? Start it with uvms-adapter serve"
+                )
             if now > ends or not any(map(drill_plan.is_under_way, calls)):
                 return
             time.sleep(_POLL_SECONDS)
@@ -216,19 +222,21 @@ def _taken_within(patience: timedelta) -> timedelta:
     return min(patience, _TAKEN_WITHIN)
 
 
-def _give_up(store: Store, drill_id: str, waited: timedelta) -> None:
-    """Nobody wants the phones to ring when a service is started tomorrow.
+def _withdrawn_untouched(store: Store, drill_id: str) -> bool:
+    """Withdraw a drill, unless a service has just begun with it; return whether that was done.
 
-    Raises NotPossible, unless a service has just taken up the drill's first call.
+    Nobody wants the phones to ring when a service is started tomorrow.
     """
     note = "a drill that no service took up in time"
-    found = store.write_now(lambda session: drill_plan.cancel(session, drill_id, note, utc_now()))
-    if found["withdrawn"] < len(found["calls"]):
-        return
-    raise NotPossible(
-        f"no service took the drill up within {waited.total_seconds():g} s, so it was withdrawn: "
-        "is one running on this database? Start it with uvms-adapter serve"
-    )
+
+    def withdraw(session: Session) -> bool:
+        calls = session.calls_of_drill(drill_id)
+        if not all(map(_is_untouched, calls)):
+            return False
+        found = drill_plan.cancel(session, drill_id, note, utc_now())
+        return bool(found["withdrawn"] == len(calls))
+
+    return store.write_now(withdraw)
 
 
 def _print_report(found: Json) -> None:

@@ -52,8 +52,17 @@ _INSTANT = calls.c.due_at.type
 _NOW = sa.bindparam("now", type_=_INSTANT)
 _SINCE = sa.bindparam("since", type_=_INSTANT)
 
-_IS_DUE = sa.and_(call_is_open, calls.c.state == CallState.WAITING, calls.c.due_at <= _NOW)
-_IS_DUE_TO_PHONE = sa.and_(_IS_DUE, calls.c.phone == PHONE)
+
+def _is_due(now: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(call_is_open, calls.c.state == CallState.WAITING, calls.c.due_at <= now)
+
+
+def _is_due_to(phone: Any, now: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(_is_due(now), calls.c.phone == phone)
+
+
+_IS_DUE = _is_due(_NOW)
+_IS_DUE_TO_PHONE = _is_due_to(PHONE, _NOW)
 # The other due calls of a phone and receiver that are of the same kind.
 _ALIKE = sa.and_(
     _IS_DUE_TO_PHONE,
@@ -172,12 +181,7 @@ class Outbox(Part):
 
     def limit(self, phone: PhoneNumber, now: datetime, until: datetime) -> int:
         """Let every call that is due for the phone wait; return how many do."""
-        theirs = sa.and_(
-            call_is_open,
-            calls.c.state == CallState.WAITING,
-            calls.c.due_at <= now,
-            calls.c.phone == phone.e164,
-        )
+        theirs = _is_due_to(phone.e164, now)
         return self._postpone(theirs, now, until, "its person's limit")
 
     def postpone(self, lead: Call, now: datetime, until: datetime, why: str) -> int:

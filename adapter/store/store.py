@@ -68,8 +68,8 @@ class Store:
         self._reading = database.connections(Access.READ)
         self._writing = database.connections(Access.WRITE)
         self._patience_seconds = patience_seconds
-        self._watch = None if database.alone else Watch()
         _connect_first(database, self._reading, self._writing)
+        self._watch = None if database.alone else Watch()
         self._writer = self._writes(observe, writers)
         # Threads of our own: those of the event loop may all be waiting for a dead name server.
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")

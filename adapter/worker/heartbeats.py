@@ -1,8 +1,8 @@
 """Waits for heartbeats: one that is missing becomes an alert of our own, decided as any other.
 
 Which are missing is decided in `adapter.heartbeats`, whom that rings in `paging`. The alert and the
-note that it was given are one transaction, and replicas wait for each other, so each silence rings
-once, over restarts too.
+note that it was given are one transaction, and one replica at a time is at it, so each silence
+rings once, over restarts too.
 """
 
 from __future__ import annotations
